@@ -1,0 +1,1 @@
+"""Alembic revisions; a package of the wheel, so that an admin needs no checkout."""

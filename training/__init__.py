@@ -1,0 +1,1 @@
+"""Graph in, artifact out: model, fit, gate, refresh, segments, evaluation."""
