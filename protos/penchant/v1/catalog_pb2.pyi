@@ -105,7 +105,6 @@ class Category(google.protobuf.message.Message):
     ID_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     PARENT_FIELD_NUMBER: builtins.int
-    ATTRIBUTES_FIELD_NUMBER: builtins.int
     VALID_FROM_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The category's id."""
@@ -113,9 +112,6 @@ class Category(google.protobuf.message.Message):
     """Its name, for people; at most 1,024 bytes, may be empty."""
     parent: builtins.str
     """Id of the category above; empty at the top. A cycle is refused."""
-    @property
-    def attributes(self) -> google.protobuf.struct_pb2.Struct:
-        """Anything else known of it; at most 8 KiB as JSON."""
     @property
     def valid_from(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When this state began to hold. Not set in a request means now; always set in an answer unless it holds from ever."""
@@ -125,11 +121,10 @@ class Category(google.protobuf.message.Message):
         id: builtins.str = ...,
         name: builtins.str = ...,
         parent: builtins.str = ...,
-        attributes: google.protobuf.struct_pb2.Struct | None = ...,
         valid_from: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing_extensions.Literal["attributes", b"attributes", "valid_from", b"valid_from"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["attributes", b"attributes", "id", b"id", "name", b"name", "parent", b"parent", "valid_from", b"valid_from"]) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["valid_from", b"valid_from"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["id", b"id", "name", b"name", "parent", b"parent", "valid_from", b"valid_from"]) -> None: ...
 
 global___Category = Category
 
@@ -371,8 +366,8 @@ class UpsertCategoriesRequest(google.protobuf.message.Message):
         """The categories, 1 to 1,000, each id once."""
     @property
     def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
-        """Which fields of categories that exist are overwritten: "name", "parent", "attributes". Not set or empty: all. New
-        categories take all fields whatever it says. Another path: INVALID_ARGUMENT.
+        """Which fields of categories that exist are overwritten: "name", "parent". Not set or empty: all. New categories
+        take all fields whatever it says. Another path: INVALID_ARGUMENT.
         """
     def __init__(
         self,
@@ -682,7 +677,7 @@ class DeleteUserResponse(google.protobuf.message.Message):
 
     EXISTED_FIELD_NUMBER: builtins.int
     existed: builtins.bool
-    """Whether the user was there before; deleting again is no error."""
+    """Whether there was anything to take out; deleting again is no error."""
     def __init__(
         self,
         *,

@@ -170,7 +170,7 @@ class CatalogServiceServicer(object):
 
     def DeleteUser(self, request, context):
         """Takes a user's attributes out and takes the user's events back, as `retract` would: the user is answered like a
-        new one. Rows of the past stay; this is no erasure.
+        new one. The id and the rows of the past stay; this is no erasure.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -87,7 +87,7 @@ class CatalogServiceStub:
         penchant.v1.catalog_pb2.DeleteUserResponse,
     ]
     """Takes a user's attributes out and takes the user's events back, as `retract` would: the user is answered like a
-    new one. Rows of the past stay; this is no erasure.
+    new one. The id and the rows of the past stay; this is no erasure.
     """
 
 class CatalogServiceAsyncStub:
@@ -159,7 +159,7 @@ class CatalogServiceAsyncStub:
         penchant.v1.catalog_pb2.DeleteUserResponse,
     ]
     """Takes a user's attributes out and takes the user's events back, as `retract` would: the user is answered like a
-    new one. Rows of the past stay; this is no erasure.
+    new one. The id and the rows of the past stay; this is no erasure.
     """
 
 class CatalogServiceServicer(metaclass=abc.ABCMeta):
@@ -255,7 +255,7 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[penchant.v1.catalog_pb2.DeleteUserResponse, collections.abc.Awaitable[penchant.v1.catalog_pb2.DeleteUserResponse]]:
         """Takes a user's attributes out and takes the user's events back, as `retract` would: the user is answered like a
-        new one. Rows of the past stay; this is no erasure.
+        new one. The id and the rows of the past stay; this is no erasure.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -79,7 +79,7 @@ class Event(google.protobuf.message.Message):
     user: builtins.str
     """The user's id; a user not seen before is created."""
     item: builtins.str
-    """The item's id; the catalog must have it. Empty where `retracts` is set."""
+    """The item's id; the catalog must have it. May be empty where `retracts` is set."""
     kind: builtins.str
     """What happened: one of the shop's event kinds, such as "view", "cart", "purchase" or "rating"; "retract" takes an
     event back.

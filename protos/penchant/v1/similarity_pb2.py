@@ -16,13 +16,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from penchant.v1 import common_pb2 as penchant_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpenchant/v1/similarity.proto\x12\x0bpenchant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18penchant/v1/common.proto\"3\n\x0bQueryVector\x12\x14\n\x0cvector_space\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\"\xdb\x01\n\x12\x46indSimilarRequest\x12\x0e\n\x04user\x18\x01 \x01(\tH\x00\x12\x0e\n\x04item\x18\x02 \x01(\tH\x00\x12\x12\n\x08\x63\x61tegory\x18\x03 \x01(\tH\x00\x12*\n\x06vector\x18\x04 \x01(\x0b\x32\x18.penchant.v1.QueryVectorH\x00\x12\'\n\x06target\x18\x05 \x01(\x0e\x32\x17.penchant.v1.EntityKind\x12\t\n\x01k\x18\x06 \x01(\r\x12\'\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x17.penchant.v1.ItemFilterB\x08\n\x06source\"\'\n\tNeighbour\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x02\"\xcc\x01\n\x13\x46indSimilarResponse\x12*\n\nneighbours\x18\x01 \x03(\x0b\x32\x16.penchant.v1.Neighbour\x12\x14\n\x0cvector_space\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rhistory_as_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2e\n\x11SimilarityService\x12P\n\x0b\x46indSimilar\x12\x1f.penchant.v1.FindSimilarRequest\x1a .penchant.v1.FindSimilarResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpenchant/v1/similarity.proto\x12\x0bpenchant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18penchant/v1/common.proto\"3\n\x0bQueryVector\x12\x14\n\x0cvector_space\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\"\xdb\x01\n\x12\x46indSimilarRequest\x12\x0e\n\x04user\x18\x01 \x01(\tH\x00\x12\x0e\n\x04item\x18\x02 \x01(\tH\x00\x12\x12\n\x08\x63\x61tegory\x18\x03 \x01(\tH\x00\x12*\n\x06vector\x18\x04 \x01(\x0b\x32\x18.penchant.v1.QueryVectorH\x00\x12\'\n\x06target\x18\x05 \x01(\x0e\x32\x17.penchant.v1.EntityKind\x12\t\n\x01k\x18\x06 \x01(\r\x12\'\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x17.penchant.v1.ItemFilterB\x08\n\x06source\"\'\n\tNeighbour\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x02\"\xcc\x01\n\x13\x46indSimilarResponse\x12*\n\nneighbours\x18\x01 \x03(\x0b\x32\x16.penchant.v1.Neighbour\x12\x14\n\x0cvector_space\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rhistory_as_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2j\n\x11SimilarityService\x12U\n\x0b\x46indSimilar\x12\x1f.penchant.v1.FindSimilarRequest\x1a .penchant.v1.FindSimilarResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'penchant.v1.similarity_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_SIMILARITYSERVICE'].methods_by_name['FindSimilar']._options = None
+  _globals['_SIMILARITYSERVICE'].methods_by_name['FindSimilar']._serialized_options = b'\220\002\001'
   _globals['_QUERYVECTOR']._serialized_start=104
   _globals['_QUERYVECTOR']._serialized_end=155
   _globals['_FINDSIMILARREQUEST']._serialized_start=158
@@ -32,5 +34,5 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_FINDSIMILARRESPONSE']._serialized_start=421
   _globals['_FINDSIMILARRESPONSE']._serialized_end=625
   _globals['_SIMILARITYSERVICE']._serialized_start=627
-  _globals['_SIMILARITYSERVICE']._serialized_end=728
+  _globals['_SIMILARITYSERVICE']._serialized_end=733
 # @@protoc_insertion_point(module_scope)
