@@ -1,0 +1,172 @@
+"""What users did, in order: the one form in which everything that computes for users takes them.
+
+A compressed table over users (CSR): the events of row u are the slice offsets[u]:offsets[u + 1] of the columns.
+All users of a snapshot are a Histories of U rows, a user being served is a Histories of one.
+Events of kinds with sign >= 0 are in it; dislikes and retracted events are not.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graph.arrays import Bools, Float32s, Int16s, Int32s, Int64s
+from graph.storage.errors import BadInputError
+
+if TYPE_CHECKING:
+    from graph.snapshot import Snapshot
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """U rows, N events, each row ascending in time.
+
+    `step` counts 0, 1, … within a row. Events at one instant without `sequence` share a step: they are a set, and
+    nothing may read an order from their places. With `sequence` each (occurred_at, sequence) is a step of its own.
+    """
+
+    offsets: Int64s  # [U + 1]
+    item: Int32s  # [N] index into the items
+    kind: Int16s  # [N] index into the snapshot's kinds
+    occurred_at: Int64s  # [N] microseconds UTC
+    value: Float32s  # [N] rating, quantity or price; NaN = none
+    step: Int32s  # [N]
+    n_items: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Int64s:
+        """int64 [U]: events per row."""
+        return np.diff(self.offsets)
+
+    @property
+    def row_of(self) -> Int32s:
+        """int32 [N]: the row of each event."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)
+
+    def select(self, users: npt.ArrayLike) -> "Histories":
+        """The rows of `users` (indices, repeats allowed), in that order."""
+        rows = np.asarray(users, dtype=np.int64)
+        lengths = self.lengths[rows]
+        offsets = _offsets_of(lengths)
+        place = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        return self._events(place, offsets)
+
+    def until(self, t: int | npt.ArrayLike) -> "Histories":
+        """Events with occurred_at < t; `t` in microseconds, one for all rows or int64 [U].
+
+        An event that was withdrawn later stays out even before its withdrawal; where that matters (training as of a
+        past time), cut the snapshot (`Snapshot.until`), which knows when each was withdrawn.
+        """
+        limit = np.asarray(t, dtype=np.int64)
+        return self._keep(self.occurred_at < (np.repeat(limit, self.lengths) if limit.ndim else limit))
+
+    def last(self, n: int) -> "Histories":
+        """The newest n events of each row; steps count from 0 again."""
+        place_from_end = np.repeat(self.offsets[1:], self.lengths) - np.arange(len(self.item))
+        newest = self._keep(place_from_end <= n)
+        first = np.minimum(newest.offsets[:-1], max(len(newest.item) - 1, 0))
+        base = newest.step[first] if len(newest.item) else np.zeros(len(newest), np.int32)
+        return replace(newest, step=newest.step - np.repeat(base, newest.lengths))
+
+    def _keep(self, mask: Bools) -> "Histories":
+        kept_before = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
+        return self._events(np.flatnonzero(mask), kept_before[self.offsets])
+
+    def _events(self, place: npt.NDArray[np.integer[Any]], offsets: Int64s) -> "Histories":
+        return Histories(
+            offsets=offsets,
+            item=self.item[place],
+            kind=self.kind[place],
+            occurred_at=self.occurred_at[place],
+            value=self.value[place],
+            step=self.step[place],
+            n_items=self.n_items,
+        )
+
+
+def histories_of(snapshot: "Snapshot") -> Histories:
+    """The histories of all users of a snapshot; row = user index."""
+    events = snapshot.events
+    sign = np.array([kind.sign for kind in snapshot.kinds] or [0], dtype=np.int8)
+    shown = sign[events.kind] >= 0
+    return _from_sorted(
+        events.user[shown],
+        events.item[shown],
+        events.occurred_at[shown],
+        events.sequence[shown],
+        events.kind[shown],
+        events.value[shown],
+        n_users=len(snapshot.users),
+        n_items=len(snapshot.items),
+    )
+
+
+def histories_from_arrays(
+    user: npt.ArrayLike,
+    item: npt.ArrayLike,
+    occurred_at: npt.ArrayLike,
+    sequence: npt.ArrayLike | None = None,
+    kind: npt.ArrayLike | None = None,
+    value: npt.ArrayLike | None = None,
+    *,
+    n_users: int | None = None,
+    n_items: int | None = None,
+) -> Histories:
+    """Histories without a store, from columns [N] in any order: indices, microseconds; `sequence` -1 = none."""
+    users, items = np.asarray(user, np.int32), np.asarray(item, np.int32)
+    when = np.asarray(occurred_at, np.int64)
+    n = len(users)
+    within = np.full(n, -1, np.int64) if sequence is None else np.asarray(sequence, np.int64)
+    kinds = np.zeros(n, np.int16) if kind is None else np.asarray(kind, np.int16)
+    values = np.full(n, np.nan, np.float32) if value is None else np.asarray(value, np.float32)
+    if any(len(column) != n for column in (items, when, within, kinds, values)):
+        raise BadInputError("the columns of a history differ in length")
+    n_users = int(users.max(initial=-1)) + 1 if n_users is None else n_users
+    n_items = int(items.max(initial=-1)) + 1 if n_items is None else n_items
+    if n and (users.min() < 0 or users.max() >= n_users or items.min() < 0 or items.max() >= n_items):
+        raise BadInputError(f"a user or item index outside of [0, {n_users}) and [0, {n_items})")
+    order = np.lexsort((items, within, when, users))
+    return _from_sorted(
+        users[order], items[order], when[order], within[order], kinds[order], values[order], n_users, n_items
+    )
+
+
+def steps_of(user: Int32s, occurred_at: Int64s, sequence: Int64s) -> Int32s:
+    """int32 [N], the step of each event within its user; the columns are sorted by (user, occurred_at, sequence)."""
+    if not len(user):
+        return np.zeros(0, np.int32)
+    new_user = np.concatenate([[True], user[1:] != user[:-1]])
+    moved_on = (occurred_at[1:] != occurred_at[:-1]) | (sequence[1:] != sequence[:-1])
+    count = np.cumsum(new_user | np.concatenate([[True], moved_on]))
+    first = count[new_user]
+    steps: Int32s = (count - first[np.cumsum(new_user) - 1]).astype(np.int32)
+    return steps
+
+
+def _from_sorted(
+    user: Int32s,
+    item: Int32s,
+    occurred_at: Int64s,
+    sequence: Int64s,
+    kind: Int16s,
+    value: Float32s,
+    n_users: int,
+    n_items: int,
+) -> Histories:
+    return Histories(
+        offsets=_offsets_of(np.bincount(user, minlength=n_users)),
+        item=item,
+        kind=kind,
+        occurred_at=occurred_at,
+        value=value,
+        step=steps_of(user, occurred_at, sequence),
+        n_items=n_items,
+    )
+
+
+def _offsets_of(lengths: npt.NDArray[np.integer[Any]]) -> Int64s:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

@@ -1,0 +1,70 @@
+"""External ids (strings the shop owns) and indices (rows of our arrays): the one place where they meet.
+
+store: external id <-> surrogate int64       arrays: index 0 … n-1, in the order of the surrogates
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from graph.arrays import Int32s, Int64s
+from graph.storage.errors import BadInputError
+
+UNKNOWN = -1
+
+_FEW = 256
+"""Up to so many ids a Python dict answers sooner than Arrow, which hashes the whole map anew at each call."""
+
+
+@dataclass(frozen=True, eq=False)
+class IdMap:
+    """One index space. `external` string [n], `surrogate` int64 [n] ascending; entry k of both belongs to index k."""
+
+    external: pa.StringArray
+    surrogate: Int64s
+
+    def __post_init__(self) -> None:
+        if len(self.external) != len(self.surrogate):
+            raise BadInputError(f"{len(self.external)} external ids for {len(self.surrogate)} surrogates")
+        if self.external.null_count or (np.diff(self.surrogate) <= 0).any():
+            raise BadInputError("an id map needs external ids without gaps and strictly ascending surrogates")
+
+    @classmethod
+    def of(cls, externals: Iterable[str]) -> "IdMap":
+        """A map without a store behind it: surrogates 0, 1, … in the order given."""
+        external = pa.array(externals, pa.string())
+        return cls(external, np.arange(len(external), dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.surrogate)
+
+    def index_of(self, externals: Sequence[str] | pa.Array | npt.NDArray[Any]) -> Int32s:
+        """int32 [n], -1 where unknown. One id costs a dict look-up, a million one Arrow hash join."""
+        if len(externals) <= _FEW:
+            values = externals.to_pylist() if isinstance(externals, pa.Array) else externals
+            return np.array([self._index.get(str(value), UNKNOWN) for value in values], np.int32)
+        column = externals if isinstance(externals, pa.Array) else pa.array(externals, pa.string())
+        found = pc.index_in(column.cast(pa.string()), value_set=self.external)
+        return np.asarray(found.fill_null(UNKNOWN), dtype=np.int32)
+
+    def index_of_surrogate(self, surrogates: Int64s) -> Int32s:
+        """int32 [n], -1 where unknown."""
+        if not len(self):
+            return np.full(len(surrogates), UNKNOWN, np.int32)
+        place = np.minimum(np.searchsorted(self.surrogate, surrogates), len(self) - 1)
+        return np.where(self.surrogate[place] == surrogates, place, UNKNOWN).astype(np.int32)
+
+    def externals_of(self, index: npt.NDArray[np.integer[Any]]) -> list[str]:
+        """The external ids of indices, all of which must be known."""
+        names: list[str] = self.external.take(pa.array(index, pa.int64())).to_pylist()
+        return names
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {external: index for index, external in enumerate(self.external.to_pylist())}

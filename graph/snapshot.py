@@ -1,0 +1,156 @@
+"""All that was true as of one moment and known at another: the only way from the store to anything that learns.
+
+    occurred_at < as_of   recorded_at <= known_at   not withdrawn by a retraction for which the same holds
+    catalog versions with valid_from <= as_of and recorded_at <= known_at
+
+`Snapshot.until(t)` is the same moment's knowledge cut further back, in memory, in the same index spaces.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from graph.arrays import Bools, Float32s, Int16s, Int32s, Int64s
+from graph.catalog import Catalog, CatalogLog
+from graph.hashing import hash_rows, hash_strings
+from graph.ids import IdMap
+from graph.storage.errors import BadInputError
+from graph.storage.times import format_time
+
+if TYPE_CHECKING:
+    from graph.storage.kinds import EventKind
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Columns [n], sorted by (user, occurred_at, sequence, item, id); an event without sequence comes first."""
+
+    user: Int32s  # index
+    item: Int32s  # index
+    kind: Int16s  # index into the snapshot's kinds
+    value: Float32s  # NaN = none
+    occurred_at: Int64s  # microseconds UTC
+    sequence: Int64s  # the source's order within one instant, -1 = none
+    session: Int64s  # hash of the basket's or visit's key, -1 = none
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def where(self, mask: Bools) -> "Events":
+        return Events(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, eq=False)
+class EventLog:
+    """All known events before the snapshot's moment, with the time at which each was withdrawn (NEVER_US = not yet)."""
+
+    events: Events
+    withdrawn_at: Int64s
+
+    def at(self, t: int) -> Events:
+        visible = (self.events.occurred_at < t) & (self.withdrawn_at >= t)
+        return self.events if visible.all() else self.events.where(visible)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """U users, I items, C categories, n visible events. Index = place in the order of surrogate ids."""
+
+    as_of: int  # microseconds: events before it
+    known_at: int  # microseconds: rows recorded until then
+    users: IdMap
+    items: IdMap
+    categories: IdMap
+    kinds: "tuple[EventKind, ...]"
+    events: Events
+    catalog: Catalog
+    log: EventLog
+    catalog_log: CatalogLog
+
+    def until(self, t: int) -> "Snapshot":
+        """As of an earlier moment `t`, with the same knowledge. BadInputError if `t` lies after `as_of`."""
+        if t > self.as_of:
+            raise BadInputError(
+                f"a snapshot as of {format_time(self.as_of)} cannot be seen as of {format_time(t)}",
+                hint="Take a new snapshot from the store.",
+            )
+        return snapshot_at(
+            t, self.known_at, self.users, self.items, self.categories, self.kinds, self.log, self.catalog_log
+        )
+
+    @property
+    def item_category(self) -> Int32s:
+        """int32 [2, m]: item, category."""
+        return self.catalog.item_category
+
+    @property
+    def category_parent(self) -> Int32s:
+        """int32 [C], -1 = a root."""
+        return self.catalog.category_parent
+
+    @property
+    def item_exists(self) -> Bools:
+        return self.catalog.item_exists
+
+    @property
+    def item_available(self) -> Bools:
+        return self.catalog.item_available
+
+    @property
+    def category_exists(self) -> Bools:
+        return self.catalog.category_exists
+
+    @property
+    def item_names(self) -> pa.StringArray:
+        return self.catalog.item_names
+
+    @property
+    def category_names(self) -> pa.StringArray:
+        return self.catalog.category_names
+
+    @cached_property
+    def content_hash(self) -> str:
+        """32 hex digits over the visible events, catalog and kinds; blind to surrogate ids and to the order of loading."""
+        user, item = hash_strings(self.users.external), hash_strings(self.items.external)
+        category = hash_strings(self.categories.external)
+        kind = hash_strings(pa.array([kind.name for kind in self.kinds], pa.string()))
+        events, seen = self.events, self.catalog
+        parent = np.where(seen.category_parent >= 0, category[seen.category_parent], 0) if len(category) else category
+        rows = (
+            hash_rows(
+                user[events.user],
+                item[events.item],
+                kind[events.kind],
+                events.value,
+                events.occurred_at,
+                events.sequence,
+                events.session,
+            ),
+            hash_rows(item, seen.item_available, hash_strings(seen.item_names))[seen.item_exists],
+            hash_rows(item[seen.item_category[0]], category[seen.item_category[1]]),
+            hash_rows(category, hash_strings(seen.category_names), parent)[seen.category_exists],
+        )
+        digest = hashlib.blake2b(digest_size=16)
+        for hashes in rows:
+            digest.update(np.sort(hashes).astype("<u8").tobytes() + b"|")
+        for k in sorted(self.kinds, key=lambda kind: kind.name):
+            digest.update(f"{k.name} {k.weight!r} {k.sign} {k.half_life_days!r}|".encode())
+        return digest.hexdigest()
+
+
+def snapshot_at(
+    t: int,
+    known_at: int,
+    users: IdMap,
+    items: IdMap,
+    categories: IdMap,
+    kinds: "tuple[EventKind, ...]",
+    log: EventLog,
+    catalog_log: CatalogLog,
+) -> Snapshot:
+    return Snapshot(t, known_at, users, items, categories, kinds, log.at(t), catalog_log.at(t), log, catalog_log)
