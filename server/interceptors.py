@@ -44,9 +44,10 @@ class Border(grpc.ServerInterceptor):
             # Reflection and health alone stream requests; they mind their own errors.
             return handler
         decode = _decoder(handler.request_deserializer)
-        if handler.response_streaming:
+        if handler.unary_stream is not None:
             stream = _guard_stream(method, handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
+        assert handler.unary_unary is not None
         unary = _guard_unary(method, handler.unary_unary)
         return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
 
@@ -106,13 +107,10 @@ class _Call:
         elif isinstance(error, PenchantError):
             log.info("refused", method=self.method, request_id=self.request_id, reason=error.reason, message=str(error))
             self._abort(status_of(error))
-        elif isinstance(error, Exception) and self.context.code() is None:
+        elif isinstance(error, Exception):
             log.error("bug", method=self.method, request_id=self.request_id, exc_info=error)
-            self._abort(
-                build_status(
-                    13, f"Something is broken in penchant; the log has it under request {self.request_id}.", []
-                )
-            )
+            message = f"A bug in penchant; the log has it under request {self.request_id}."
+            self._abort(build_status(code_pb2.INTERNAL, message, []))
 
     def _abort(self, status: Any) -> NoReturn:
         self.context.abort_with_status(rpc_status.to_status(status))
