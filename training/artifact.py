@@ -1,0 +1,142 @@
+"""A published revision, mapped into memory: `load_artifact(folder)` -> `Artifact`, everything in it checked.
+
+artifacts/m7/          model.safetensors, config.json: the weights that all revisions of model 7 share
+artifacts/m7.12/       manifest.json and what was rebuilt from the events of its moment:
+    items.arrow categories.arrow users.arrow         external ids, names, availability, parents
+    item_categories.{indptr,indices}.npy             the categories that each item is in, csr [V, C]
+    item_vectors.npy [V, dim]  category_vectors.npy [C, dim]
+    user_vectors.npy [U, K, dim]  user_weights.npy [U, K]
+    popularity.npy [V]  memories.json  memories/*.npy  gate.json
+    segments.json  segment_*.npy
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy import sparse
+
+from graph.ids import IdMap
+from graph.storage.errors import ArtifactError
+from training.artifact_arrays import read_array, read_table
+from training.artifact_manifest import MANIFEST, MODEL_FILES, Manifest, broken, check_file, model_folder, read_manifest
+from training.gate import Gate, read_gate
+from training.memories import Memory, read_memories
+from training.segments import Segments, read_segments
+
+ITEM_COLUMNS = ("external_id", "id", "name", "available")
+CATEGORY_COLUMNS = ("external_id", "id", "name", "parent")
+USER_COLUMNS = ("external_id", "id")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """All arrays are read-only and mapped, so that several processes share one copy. V items, C categories, U users."""
+
+    path: Path
+    manifest: Manifest
+    items: IdMap
+    categories: IdMap
+    users: IdMap
+    item_names: pa.StringArray
+    item_available: NDArray[np.bool_]
+    category_names: pa.StringArray
+    category_parent: NDArray[np.int32]
+    item_categories: sparse.csr_array
+    item_vectors: NDArray[np.float32]
+    category_vectors: NDArray[np.float32]
+    user_vectors: NDArray[np.float32]
+    user_weights: NDArray[np.float32]
+    popularity: NDArray[np.float32]
+    memories: tuple[Memory, ...]
+    gate: Gate
+    segments: Segments
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def model_path(self) -> Path:
+        return model_folder(self.path.parent, self.manifest.model)
+
+
+def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
+    """Raises ArtifactError naming the file that is missing, altered, unknown or does not fit the others.
+
+    `verify=False` skips checksums (not sizes and shapes), for a process that starts beside one that has verified.
+    """
+    manifest = read_manifest(path / MANIFEST)
+    if path.name != manifest.version:
+        raise broken(path / MANIFEST, f"belongs to {manifest.version}, not to a folder named {path.name}")
+    _check_files(path, manifest, verify=verify)
+    n_items, n_users, n_categories, dim = manifest.n_items, manifest.n_users, manifest.n_categories, manifest.dim
+    items = read_table(path / "items.arrow", ITEM_COLUMNS, n_items)
+    categories = read_table(path / "categories.arrow", CATEGORY_COLUMNS, n_categories)
+    category_ids = _ids(categories)
+    user_weights = read_array(path / "user_weights.npy", shape=(n_users, None))
+    return Artifact(
+        path=path,
+        manifest=manifest,
+        items=_ids(items),
+        categories=category_ids,
+        users=_ids(read_table(path / "users.arrow", USER_COLUMNS, n_users)),
+        item_names=_column(items, "name"),
+        item_available=_column(items, "available").to_numpy(zero_copy_only=False),
+        category_names=_column(categories, "name"),
+        category_parent=_parents(categories, category_ids),
+        item_categories=_read_item_categories(path, n_items, n_categories),
+        item_vectors=read_array(path / "item_vectors.npy", shape=(n_items, dim)),
+        category_vectors=read_array(path / "category_vectors.npy", shape=(n_categories, dim)),
+        user_vectors=read_array(path / "user_vectors.npy", shape=(n_users, user_weights.shape[1], dim)),
+        user_weights=user_weights,
+        popularity=read_array(path / "popularity.npy", shape=(n_items,)),
+        memories=read_memories(path, n_items),
+        gate=read_gate(path),
+        segments=read_segments(path, dim, n_users),
+    )
+
+
+def _check_files(path: Path, manifest: Manifest, *, verify: bool) -> None:
+    for name, entry in manifest.files.items():
+        check_file(path / name, entry, verify=verify)
+    shared = model_folder(path.parent, manifest.model)
+    if set(manifest.model_files) != set(MODEL_FILES):
+        raise broken(path / MANIFEST, f"must list {', '.join(MODEL_FILES)} as the model's files")
+    for name, entry in manifest.model_files.items():
+        check_file(shared / name, entry, verify=verify)
+    for file in path.rglob("*"):
+        name = file.relative_to(path).as_posix()
+        if file.is_file() and name != MANIFEST and name not in manifest.files:
+            raise ArtifactError(
+                f"{file} is not part of the revision: its manifest does not name it.",
+                hint="A published folder is never written to; move the file away.",
+            )
+
+
+def _ids(table: pa.Table) -> IdMap:
+    return IdMap(_column(table, "external_id"), table.column("id").to_numpy())
+
+
+def _column(table: pa.Table, name: str) -> pa.Array:
+    column = table.column(name)
+    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+
+
+def _parents(categories: pa.Table, ids: IdMap) -> NDArray[np.int32]:
+    """Index of each category's parent, -1 for a root."""
+    names = _column(categories, "parent")
+    return np.where(names.is_null().to_numpy(zero_copy_only=False), -1, ids.index_of(names.fill_null(""))).astype(
+        np.int32
+    )
+
+
+def _read_item_categories(path: Path, n_items: int, n_categories: int) -> sparse.csr_array:
+    indptr = read_array(path / "item_categories.indptr.npy", shape=(n_items + 1,))
+    indices = read_array(path / "item_categories.indices.npy", shape=(int(indptr[-1]),))
+    if len(indices) and (indices.min() < 0 or indices.max() >= n_categories):
+        raise broken(path / "item_categories.indices.npy", "names categories that the revision does not have")
+    ones = np.ones(len(indices), dtype=np.float32)
+    return sparse.csr_array((ones, indices, indptr), shape=(n_items, n_categories), copy=False)

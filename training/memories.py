@@ -1,0 +1,119 @@
+"""The memories of a mixture: named sources, each of which recalls items for a user straight from what was stored."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from graph.histories import Histories
+from graph.memories.own_frequency import own_frequency
+from graph.memories.sparse import rows_to_distributions
+from training.artifact_arrays import read_array, read_json, write_array, write_json
+from training.artifact_manifest import broken
+
+_FAINT = 1e-3
+"""Events whose weight has decayed below this are left out of a recall: they change nothing and cost time."""
+
+
+class Memory(Protocol):
+    """`recall` gives a distribution over the catalog for every history, or an empty row: csr [B, V]."""
+
+    type: ClassVar[str]
+
+    @property
+    def name(self) -> str: ...
+    def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array: ...
+    def settings(self) -> dict[str, Any]: ...
+    def arrays(self) -> dict[str, NDArray[Any]]: ...
+
+
+@dataclass(frozen=True)
+class ItemToItem:
+    """What follows, or goes together with, the newest items: history weight decay^age times a matrix [V, V].
+
+    `age` counts steps back from the newest one, so that the items of one basket weigh the same.
+    """
+
+    type: ClassVar[str] = "item_to_item"
+    name: str
+    decay: float
+    neighbours: sparse.csr_array
+
+    def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array:
+        user = histories.row_of
+        newest = np.zeros(len(histories), np.int32)
+        np.maximum.at(newest, user, histories.step)
+        weight = self.decay ** (newest[user] - histories.step).astype(np.float32)
+        return rows_to_distributions(_history(histories, weight) @ self.neighbours)
+
+    def settings(self) -> dict[str, Any]:
+        return {"decay": self.decay}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        m = self.neighbours
+        # scipy copies a matrix whose index types differ; equal ones stay mapped
+        index = np.int32 if m.nnz < 2**31 else np.int64
+        return {"indptr": m.indptr.astype(index), "indices": m.indices.astype(index), "data": m.data.astype(np.float32)}
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What this user had before: own events, each counting half after `half_life_days` (None: never fades)."""
+
+    type: ClassVar[str] = "repeats"
+    name: str
+    half_life_days: float | None
+
+    def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array:
+        return own_frequency(histories, now_us, half_life_days=self.half_life_days)
+
+    def settings(self) -> dict[str, Any]:
+        return {"half_life_days": self.half_life_days}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {}
+
+
+def write_memories(folder: Path, memories: tuple[Memory, ...]) -> None:
+    write_json(folder / "memories.json", [{"type": m.type, "name": m.name, **m.settings()} for m in memories])
+    for memory in memories:
+        for part, array in memory.arrays().items():
+            write_array(folder / "memories" / f"{memory.name}.{part}.npy", array)
+
+
+def read_memories(folder: Path, n_items: int) -> tuple[Memory, ...]:
+    path = folder / "memories.json"
+    entries = read_json(path)
+    try:
+        return tuple(_read_memory(folder, dict(entry), n_items) for entry in entries)
+    except (KeyError, TypeError) as error:
+        raise broken(path, f"is not a list of memories ({error})") from error
+
+
+def _read_memory(folder: Path, entry: dict[str, Any], n_items: int) -> Memory:
+    kind, name = entry.pop("type"), entry["name"]
+    if kind == Repeats.type:
+        return Repeats(**entry)
+    if kind == ItemToItem.type:
+        return ItemToItem(**entry, neighbours=_read_matrix(folder / "memories" / name, n_items))
+    raise broken(folder / "memories.json", f"names a memory of the unknown type {kind!r}")
+
+
+def _read_matrix(stem: Path, n: int) -> sparse.csr_array:
+    """A square csr from three mapped files, none of them copied."""
+    files = {part: stem.with_name(f"{stem.name}.{part}.npy") for part in ("indptr", "indices", "data")}
+    indptr = read_array(files["indptr"], shape=(n + 1,))
+    size = int(indptr[-1])
+    indices, data = read_array(files["indices"], shape=(size,)), read_array(files["data"], shape=(size,))
+    if (np.diff(indptr) < 0).any() or (size and (indices.min() < 0 or indices.max() >= n)):
+        raise broken(files["indices"], "points outside the catalog")
+    return sparse.csr_array((data, indices, indptr), shape=(n, n), copy=False)
+
+
+def _history(histories: Histories, weight: NDArray[np.float32]) -> sparse.csr_array:
+    keep = weight >= _FAINT
+    where = (histories.row_of[keep], histories.item[keep])
+    return sparse.coo_array((weight[keep], where), shape=(len(histories), histories.n_items)).tocsr()
