@@ -19,7 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    true,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -72,8 +72,8 @@ item_version = Table(
         "uq_item_version_current",
         "item_id",
         unique=True,
-        sqlite_where=Column("is_current") == true(),
-        postgresql_where=Column("is_current") == true(),
+        sqlite_where=text("is_current"),
+        postgresql_where=text("is_current"),
     ),
 )
 
@@ -101,8 +101,8 @@ category_version = Table(
         "uq_category_version_current",
         "category_id",
         unique=True,
-        sqlite_where=Column("is_current") == true(),
-        postgresql_where=Column("is_current") == true(),
+        sqlite_where=text("is_current"),
+        postgresql_where=text("is_current"),
     ),
 )
 
@@ -143,7 +143,12 @@ interaction = Table(
     Column("recorded_at", Micros, nullable=False),
     Index("ix_interaction_user_id_occurred_at", "user_id", "occurred_at"),
     Index("ix_interaction_occurred_at", "occurred_at"),
-    Index("ix_interaction_retracts", "retracts"),
+    Index(
+        "ix_interaction_retracts",
+        "retracts",
+        sqlite_where=text("retracts IS NOT NULL"),
+        postgresql_where=text("retracts IS NOT NULL"),
+    ),
 )
 
 model = Table(
@@ -190,6 +195,7 @@ change = Table(
     Column("detail", Json, nullable=False),
     Column("recorded_at", Micros, nullable=False),
     Column("transaction_id", BigInteger, nullable=False, comment="PostgreSQL's, so that a follower skips no late one"),
+    Index("ix_change_transaction_id_id", "transaction_id", "id"),
 )
 
 schema_compatibility = Table(

@@ -1,0 +1,83 @@
+"""The change feed: every write appends a row in its own transaction, and each server process follows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, literal, select, text
+
+from graph.storage.database import Database
+from graph.storage.tables import change
+from graph.storage.times import now_us
+
+NAMED_AT_MOST = 1_000
+"""A change names the users or items it touched up to this many; above, None stands for 'any of them'."""
+
+
+OLDEST_RUNNING = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+
+
+@dataclass(frozen=True)
+class Change:
+    id: int
+    kind: str  # events, catalog, activation or erasure
+    detail: Mapping[str, Any]
+    recorded_at: int
+
+
+def append_change(connection: Connection, kind: str, detail: Mapping[str, Any]) -> None:
+    """Says what this transaction changed; readers see it when and only when it commits."""
+    transaction = text("pg_current_xact_id()::text::bigint") if _is_postgresql(connection) else literal(0)
+    connection.execute(
+        insert(change).values(kind=kind, detail=dict(detail), recorded_at=now_us(), transaction_id=transaction)
+    )
+
+
+def names(values: list[str]) -> list[str] | None:
+    """`values` for a change's detail, None when they are too many to be named."""
+    return values if len(values) <= NAMED_AT_MOST else None
+
+
+class Follower:
+    """Gives each change once, from the moment it was made.
+
+    PostgreSQL hands out ids before transactions commit, so a row may appear below one that was already seen. Therefore
+    a row counts only once every transaction that began before its own has ended (`pg_snapshot_xmin`), and rows are
+    taken in the order (transaction, id), in which nothing can appear late.
+    """
+
+    def __init__(self, database: Database, *, from_start: bool = False) -> None:
+        self._database = database
+        self._position = (-1, -1)  # transaction, id
+        if not from_start:
+            self.poll()
+
+    def poll(self) -> list[Change]:
+        """The changes since the last poll, in order."""
+        columns = change.c
+        transaction, number = self._position
+        query = (
+            select(columns.id, columns.kind, columns.detail, columns.recorded_at, columns.transaction_id)
+            .where(
+                (columns.transaction_id > transaction)
+                | ((columns.transaction_id == transaction) & (columns.id > number))
+            )
+            .order_by(columns.transaction_id, columns.id)
+        )
+        with self._database.connect() as connection:
+            if _is_postgresql(connection):
+                query = query.where(columns.transaction_id < text(OLDEST_RUNNING))
+            rows = connection.execute(query).all()
+        if rows:
+            self._position = (rows[-1].transaction_id, rows[-1].id)
+        return [Change(row.id, row.kind, row.detail, row.recorded_at) for row in rows]
+
+
+def newest_change(database: Database) -> int:
+    """The id of the newest committed change, 0 when there is none."""
+    with database.connect() as connection:
+        return connection.execute(select(func.max(change.c.id))).scalar() or 0
+
+
+def _is_postgresql(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"

@@ -1,0 +1,131 @@
+"""The store: one URL, transactions, and reading whole columns."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Boolean, Connection, Engine, Float, Integer, Select, inspect, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.types import TypeEngine
+
+from graph.storage import postgresql, sqlite
+from graph.storage.errors import BadInputError, SchemaError, StoreUnavailableError
+
+UPGRADE = "Run `penchant db upgrade`."
+
+
+class Database:
+    """A store on SQLite (`sqlite:///file.db`) or PostgreSQL (`postgresql+psycopg://…`). Threads may share it."""
+
+    def __init__(self, url: str | URL) -> None:
+        """Opens lazily: nothing is contacted before the first use. Raises BadInputError for an unusable `url`."""
+        self.url = parse_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine: Engine = (sqlite if self.is_sqlite else postgresql).make_engine(self.url)
+        self._writer = self.engine.execution_options(**{sqlite.IMMEDIATE: True})
+
+    def __repr__(self) -> str:
+        return f"Database({self.url.render_as_string(hide_password=True)})"
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection for reading. Raises StoreUnavailableError or SchemaError instead of the driver's errors."""
+        with _explained(self), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A write transaction, committed at the end and rolled back by an exception. Raises as `connect` does."""
+        with _explained(self), self._writer.begin() as connection:
+            yield connection
+
+    def read(self, statement: Select[Any] | str, schema: pa.Schema | None = None) -> pa.Table:
+        """The rows of `statement` as an Arrow table, column-wise.
+
+        A `Select` brings its own column types (cast a JSON column to Text); plain SQL needs the `schema` of its answer.
+        """
+        if isinstance(statement, str):
+            if schema is None:
+                raise TypeError("plain SQL says nothing of its types; give the schema")
+            sql = statement
+        else:
+            schema = schema or arrow_schema(statement)
+            dialect = self.engine.dialect if self.is_sqlite else postgresql.dialect
+            sql = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+        if not self.is_sqlite:
+            with _explained(self):
+                return postgresql.read_columns(self.url, sql, schema)
+        with self.connect() as connection:
+            return sqlite.read_columns(connection, sql, schema)
+
+    def schema_revision(self) -> str | None:
+        """The Alembic revision of the database, None when it holds no penchant schema."""
+        with self.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+    def require_schema(self) -> None:
+        """Raises SchemaError, naming the command to run, unless this version of penchant can run on the database."""
+        from migrations.commands import known_revisions  # loads Alembic, which nothing else here needs
+
+        found, known = self.schema_revision(), known_revisions()
+        if found is None:
+            raise SchemaError(f"{self!r} holds no penchant schema.", hint=UPGRADE)
+        if found == known[-1]:
+            return
+        if found in known:
+            raise SchemaError(f"{self!r} has schema {found}, this version needs {known[-1]}.", hint=UPGRADE)
+        with self.connect() as connection:
+            oldest = connection.execute(text("SELECT oldest_server_schema FROM schema_compatibility")).scalar()
+        if oldest not in known:
+            raise SchemaError(
+                f"{self!r} has schema {found}, which says that this version (schema {known[-1]}) is too old for it.",
+                hint="Install a newer penchant, or run `penchant db downgrade` with the one that upgraded it.",
+            )
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def parse_url(url: str | URL) -> URL:
+    """Raises BadInputError for what is neither SQLite nor PostgreSQL."""
+    hint = "Use sqlite:///file.db or postgresql+psycopg://user:password@host/name."
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise BadInputError("The database URL cannot be read.", hint=hint) from error
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise BadInputError(f"penchant does not run on {parsed.drivername}.", hint=hint)
+    return parsed
+
+
+def arrow_schema(statement: Select[Any]) -> pa.Schema:
+    """The Arrow types of a statement's columns: int64, double, bool or string."""
+    return pa.schema([(column.name, _arrow_type(column.type)) for column in statement.selected_columns])
+
+
+def _arrow_type(kind: TypeEngine[Any]) -> pa.DataType:
+    if isinstance(kind, Boolean):
+        return pa.bool_()
+    if isinstance(kind, Integer):  # and its subclasses BigInteger, SmallInteger
+        return pa.int64()
+    return pa.float64() if isinstance(kind, Float) else pa.string()
+
+
+@contextmanager
+def _explained(database: Database) -> Iterator[None]:
+    """Turns what a driver raises into what a person can act on."""
+    try:
+        yield
+    except DBAPIError as error:
+        message = str(error.orig).strip()
+        if "no such table" in message or "UndefinedTable" in type(error.orig).__name__:
+            raise SchemaError(f"{database!r} lacks a table.", hint=UPGRADE) from error
+        if type(error).__name__ in ("OperationalError", "InterfaceError") or error.connection_invalidated:
+            raise StoreUnavailableError(f"{database!r} does not answer: {message.splitlines()[0]}.") from error
+        raise

@@ -1,0 +1,42 @@
+"""PostgreSQL: the engine, and columns read through ADBC."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import adbc_driver_postgresql.dbapi
+import pyarrow as pa
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import URL
+
+# Literals stand in the text that ADBC gets; psycopg's own paramstyle would double every per cent sign in them.
+dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+
+
+def make_engine(url: URL) -> Engine:
+    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+
+def libpq_uri(url: URL) -> str:
+    """The same address without SQLAlchemy's driver name, as ADBC and psql understand it."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@contextmanager
+def adbc(url: URL) -> Iterator[Any]:
+    """An ADBC connection (`adbc_driver_manager.dbapi.Connection`) to the same database."""
+    connection = adbc_driver_postgresql.dbapi.connect(libpq_uri(url))
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def read_columns(url: URL, sql: str, schema: pa.Schema) -> pa.Table:
+    """The rows of `sql` as columns of `schema`."""
+    with adbc(url) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        table = cursor.fetch_arrow_table()
+        connection.rollback()
+    return table.rename_columns(schema.names).cast(schema)

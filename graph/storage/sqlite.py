@@ -1,0 +1,80 @@
+"""SQLite: how a connection is set up, and how rows become columns.
+
+Reading goes through Python's own `sqlite3` and not through ADBC, whose driver carries a second copy of SQLite. Two
+copies in one process cannot see each other's file locks, and closing a file in one drops the locks of the other: we saw
+the second copy delete a live write-ahead log, and with it committed rows (sqlite.org/howtocorrupt.html, 2.2.1).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+
+from graph.storage.errors import BadInputError
+
+BUSY_TIMEOUT_MS = 60_000
+READ_ROWS = 65_536
+
+IMMEDIATE = "penchant_immediate"
+"""Execution option: the transaction takes the write lock at its start. One that reads first and writes later is refused
+by SQLite when another writer came between, and no waiting helps it."""
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine on a database file, created if missing. Raises BadInputError for an in-memory one."""
+    if url.database in (None, "", ":memory:"):
+        raise BadInputError(
+            "The store cannot live in memory: every connection would see a database of its own.",
+            hint="Name a file, e.g. sqlite:///penchant.db.",
+        )
+    folder = Path(str(url.database)).parent
+    if not str(url.database).startswith("file:") and not folder.is_dir():
+        raise BadInputError(f"The folder {folder} of the database does not exist.", hint="Create it, or name another.")
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_up(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves; Python's own would leave DDL outside transactions
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged event survives a power cut
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA temp_store = MEMORY")
+    cursor.execute("PRAGMA cache_size = -65536")  # 64 MiB: the unique index of event ids is written at random places
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(IMMEDIATE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def read_columns(connection: Connection, sql: str, schema: pa.Schema) -> pa.Table:
+    """The rows of `sql` as columns of `schema`."""
+    return pa.Table.from_batches(_batches(connection, sql, schema), schema=schema)
+
+
+def _batches(connection: Connection, sql: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(sql)
+        while rows := cursor.fetchmany(READ_ROWS):
+            columns = zip(*rows, strict=True)
+            arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+            yield pa.record_batch(arrays, schema=schema)
+    finally:
+        cursor.close()
+
+
+def _array(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_boolean(kind):  # SQLite has no booleans, only 0 and 1
+        return pa.array(values, pa.int8()).cast(kind)
+    return pa.array(values, kind)
