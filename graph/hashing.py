@@ -12,7 +12,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def mix(bits: UInt64s) -> UInt64s:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): every input bit flips every output bit half of the time."""
+    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): one bit of input flips half of the output."""
     bits = bits + _GOLDEN
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

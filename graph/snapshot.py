@@ -9,52 +9,22 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from graph.arrays import Bools, Float32s, Int16s, Int32s, Int64s
+from graph import reading
+from graph.arrays import Bools, Int32s
 from graph.catalog import Catalog, CatalogLog
+from graph.events import EventLog, Events
 from graph.hashing import hash_rows, hash_strings
 from graph.ids import IdMap
+from graph.storage.database import Database
 from graph.storage.errors import BadInputError
-from graph.storage.times import format_time
+from graph.storage.kinds import EventKind, load_kinds
+from graph.storage.times import format_time, now_us
 
-if TYPE_CHECKING:
-    from graph.storage.kinds import EventKind
-
-
-@dataclass(frozen=True, eq=False)
-class Events:
-    """Columns [n], sorted by (user, occurred_at, sequence, item, id); an event without sequence comes first."""
-
-    user: Int32s  # index
-    item: Int32s  # index
-    kind: Int16s  # index into the snapshot's kinds
-    value: Float32s  # NaN = none
-    occurred_at: Int64s  # microseconds UTC
-    sequence: Int64s  # the source's order within one instant, -1 = none
-    session: Int64s  # hash of the basket's or visit's key, -1 = none
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    def where(self, mask: Bools) -> "Events":
-        return Events(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
-
-
-@dataclass(frozen=True, eq=False)
-class EventLog:
-    """All known events before the snapshot's moment, with the time at which each was withdrawn (NEVER_US = not yet)."""
-
-    events: Events
-    withdrawn_at: Int64s
-
-    def at(self, t: int) -> Events:
-        visible = (self.events.occurred_at < t) & (self.withdrawn_at >= t)
-        return self.events if visible.all() else self.events.where(visible)
+__all__ = ["EventLog", "Events", "Snapshot", "snapshot_at", "take_snapshot"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +36,7 @@ class Snapshot:
     users: IdMap
     items: IdMap
     categories: IdMap
-    kinds: "tuple[EventKind, ...]"
+    kinds: tuple[EventKind, ...]
     events: Events
     catalog: Catalog
     log: EventLog
@@ -115,7 +85,7 @@ class Snapshot:
 
     @cached_property
     def content_hash(self) -> str:
-        """32 hex digits over the visible events, catalog and kinds; blind to surrogate ids and to the order of loading."""
+        """32 hex digits over visible events, catalog and kinds; blind to surrogate ids and to the order of loading."""
         user, item = hash_strings(self.users.external), hash_strings(self.items.external)
         category = hash_strings(self.categories.external)
         kind = hash_strings(pa.array([kind.name for kind in self.kinds], pa.string()))
@@ -143,13 +113,41 @@ class Snapshot:
         return digest.hexdigest()
 
 
+def take_snapshot(database: Database, *, as_of: int | None, known_at: int | None = None) -> Snapshot:
+    """Reads the store, column-wise. Times in microseconds UTC.
+
+    `as_of` None means just after the newest event known (an empty store: `known_at`); `known_at` None means now.
+    An index space holds every row known at `known_at`, and what a visible event or version names besides; the catalog
+    tells which of them exist as of the moment. Raises SchemaError, StoreUnavailableError.
+    """
+    known_at = now_us() if known_at is None else known_at
+    if as_of is None:
+        newest = reading.newest_event(database, known_at)
+        as_of = known_at if newest is None else newest + 1
+    # Events before ids, versions before the categories they name: what is written meanwhile is then never missing.
+    kinds = load_kinds(database)
+    rows = reading.read_events(database, kinds, as_of, known_at)
+    versions = reading.read_versions(database, as_of, known_at)
+    users, items, categories = reading.read_ids(database, rows, versions, known_at)
+    return snapshot_at(
+        as_of,
+        known_at,
+        users,
+        items,
+        categories,
+        kinds,
+        reading.event_log(rows, kinds, users, items),
+        reading.catalog_log(versions, items, categories),
+    )
+
+
 def snapshot_at(
     t: int,
     known_at: int,
     users: IdMap,
     items: IdMap,
     categories: IdMap,
-    kinds: "tuple[EventKind, ...]",
+    kinds: tuple[EventKind, ...],
     log: EventLog,
     catalog_log: CatalogLog,
 ) -> Snapshot:

@@ -1,0 +1,143 @@
+"""A snapshot as PyTorch Geometric's HeteroData: the graph that the encoder walks over.
+
+nodes   user [U], item [I], category [C], in the order of the snapshot's indices; `node_id` counts them, and
+        item.exists, item.available, category.exists tell what the catalog says as of the snapshot
+edges   user -<kind>-> item               one per (user, item) for each event kind with a sign, weights added up
+        item -followed_by-> item          see graph/followed_by.py
+        item -in-> category               weight 1
+        category -child_of-> category     weight 1
+        and each of them reversed (`rev_…`); every edge has `edge_weight` float32, finite and > 0
+
+The weight of user-kind-item. One event weighs `kind.weight · 2^((occurred_at − epoch) / half_life)`, a kind without
+half-life just `kind.weight`; an edge adds up its events. The epoch is fixed when a graph is first built (by default its
+own as_of, so that weights read as of then). Against it nothing ever fades: tomorrow the same edge with the same events
+still has the same number, today's events simply weigh more than 1, and the weight as of any moment t is the stored one
+times a single factor per kind, `decay_factor(kind, epoch, t) = 2^(−(t − epoch) / half_life)`.
+
+Kinds with sign -1 (dislike) have their edge type and positive weights too; what they mean is told by the kind.
+Kinds with sign 0 make no edges.
+"""
+
+import numpy as np
+import torch
+from torch_geometric.data import HeteroData
+
+from graph import schema
+from graph.arrays import Float64s, Int64s
+from graph.followed_by import followed_by
+from graph.schema import EdgeType
+from graph.snapshot import Snapshot
+from graph.sparse import Csr
+from graph.storage.errors import BadInputError, PenchantError
+from graph.storage.kinds import EventKind
+from graph.storage.times import DAY_US
+from graph.taxonomy import Taxonomy
+
+_RESERVED = {schema.FOLLOWED_BY, schema.IN_CATEGORY, schema.CHILD_OF}
+
+_FAINTEST = float(np.finfo(np.float32).tiny)
+"""Interest fades but is never nothing: a weight of 0 would leave a user whose events are all old with 0 / 0."""
+_STRONGEST = float(np.finfo(np.float32).max)
+_MANY_HALF_LIVES = 900.0
+"""Against an epoch that lies further back float64 would overflow before the weight is cut to what float32 holds."""
+
+
+def build_graph(
+    snapshot: Snapshot, *, max_distance: int = 8, keep_neighbours: int = 50, epoch_us: int | None = None
+) -> HeteroData:
+    """The graph as of `snapshot.as_of`, validated.
+
+    `max_distance`: steps that two items of a history may lie apart; `keep_neighbours`: the strongest followers kept of
+    each item. `data.as_of`, `data.known_at` and `data.epoch_us` hold the times in microseconds.
+    Raises BadInputError for settings out of range, for kinds whose names are taken and for a cycle of categories.
+    """
+    if max_distance < 1 or keep_neighbours < 1:
+        raise BadInputError(
+            f"max_distance {max_distance} and keep_neighbours {keep_neighbours} must both be at least 1.",
+            hint="The defaults are 8 and 50.",
+        )
+    taken = sorted(_RESERVED & {kind.name for kind in snapshot.kinds})
+    if taken:
+        raise BadInputError(f"The event kind {taken[0]!r} has the name of a relation of the graph.", hint="Rename it.")
+    Taxonomy.of(snapshot)  # a cycle of categories would send every walk up the tree round in circles
+    epoch = snapshot.as_of if epoch_us is None else epoch_us
+
+    data = HeteroData()
+    data.as_of, data.known_at, data.epoch_us = snapshot.as_of, snapshot.known_at, epoch
+    for node, size in (
+        (schema.USER, len(snapshot.users)),
+        (schema.ITEM, len(snapshot.items)),
+        (schema.CATEGORY, len(snapshot.categories)),
+    ):
+        data[node].num_nodes = size
+        data[node].node_id = torch.arange(size)
+    data[schema.ITEM].exists = torch.from_numpy(snapshot.item_exists)
+    data[schema.ITEM].available = torch.from_numpy(snapshot.item_available)
+    data[schema.CATEGORY].exists = torch.from_numpy(snapshot.category_exists)
+
+    for index, kind in enumerate(snapshot.kinds):
+        if kind.sign:
+            edges = _user_item(snapshot, index, epoch)
+            if edges.nnz:
+                _add_matrix(data, schema.event_edge(kind.name), edges)
+    _add_matrix(
+        data,
+        schema.ITEM_FOLLOWED_BY_ITEM,
+        followed_by(snapshot, max_distance=max_distance, keep_neighbours=keep_neighbours),
+    )
+    _add(data, schema.ITEM_IN_CATEGORY, snapshot.item_category.astype(np.int64))
+    child = np.flatnonzero(snapshot.category_parent >= 0)
+    parent = snapshot.category_parent[child].astype(np.int64)
+    _add(data, schema.CATEGORY_CHILD_OF_CATEGORY, np.stack([child, parent]))
+    check_graph(data)
+    return data
+
+
+def decay_factor(kind: EventKind, epoch_us: int, t_us: int) -> float:
+    """What turns a weight kept against `epoch_us` into the weight as of `t_us`."""
+    return 1.0 if kind.half_life_days is None else float(2.0 ** (-(t_us - epoch_us) / (kind.half_life_days * DAY_US)))
+
+
+def check_graph(data: HeteroData) -> None:
+    """Raises PenchantError, naming the edge type, unless every edge lies between nodes and weighs something finite."""
+    try:
+        data.validate(raise_on_error=True)
+    except ValueError as error:
+        raise PenchantError(f"The graph is not consistent: {error}", reason="GRAPH_INVALID") from error
+    for edge_type in data.edge_types:
+        index, weight = data[edge_type].edge_index, data[edge_type].edge_weight
+        name = " ".join(edge_type)
+        if len(weight) != index.size(1):
+            raise PenchantError(f"{name}: {len(weight)} weights for {index.size(1)} edges.", reason="GRAPH_INVALID")
+        for end, row in ((edge_type[0], index[0]), (edge_type[2], index[1])):
+            if len(row) and (int(row.min()) < 0 or int(row.max()) >= data[end].num_nodes):
+                raise PenchantError(f"{name}: an edge names a {end} that does not exist.", reason="GRAPH_INVALID")
+        if not bool((torch.isfinite(weight) & (weight > 0)).all()):
+            raise PenchantError(f"{name}: a weight is not finite and positive.", reason="GRAPH_INVALID")
+
+
+def _user_item(snapshot: Snapshot, index: int, epoch: int) -> Csr:
+    """float32 CSR [U, I] of one kind."""
+    kind, events = snapshot.kinds[index], snapshot.events
+    rows = events.kind == index
+    weight: Float64s = np.full(int(rows.sum()), kind.weight)
+    if kind.half_life_days is not None:
+        half_lives = (events.occurred_at[rows] - epoch) / (kind.half_life_days * DAY_US)
+        weight *= np.exp2(np.minimum(half_lives, _MANY_HALF_LIVES))
+    shape = (len(snapshot.users), len(snapshot.items))
+    edges = Csr((weight, (events.user[rows], events.item[rows])), shape=shape)  # adds up what names the same pair
+    edges.data = np.clip(edges.data, _FAINTEST, _STRONGEST).astype(np.float32)
+    return edges
+
+
+def _add_matrix(data: HeteroData, edge_type: EdgeType, matrix: Csr) -> None:
+    source = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    _add(data, edge_type, np.stack([source, matrix.indices.astype(np.int64)]), torch.from_numpy(matrix.data))
+
+
+def _add(data: HeteroData, edge_type: EdgeType, edges: Int64s, weight: torch.Tensor | None = None) -> None:
+    """Edges [2, E] and their reverse; without `weight` each weighs 1."""
+    index = torch.from_numpy(np.ascontiguousarray(edges))
+    weight = torch.ones(index.size(1)) if weight is None else weight
+    for name, ends in ((edge_type, index), (schema.reverse(edge_type), index.flip(0))):
+        data[name].edge_index, data[name].edge_weight = ends, weight

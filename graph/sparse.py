@@ -1,0 +1,47 @@
+"""Sparse matrices whose rows keep only what is strongest in them."""
+
+import numpy as np
+from scipy import sparse
+
+from graph.arrays import Bools, Float32s
+from graph.storage.errors import BadInputError
+
+Csr = sparse.csr_array
+
+
+def keep_strongest(matrix: Csr, n: int) -> Csr:
+    """The n largest entries of each row, of equal ones those of smaller columns; zeros go. Weights are >= 0, float32.
+
+    Sorting is by one integer per entry, (row, weight falling): the bits of a float32 that is not negative order like
+    the number, and a plain sort of integers is several times faster than an argsort over two columns.
+    """
+    if n < 1:
+        raise BadInputError(f"cannot keep the strongest {n} of a row", hint="Keep at least 1.")
+    weight = np.ascontiguousarray(matrix.data, np.float32)
+    if not (weight >= 0).all():  # also catches NaN
+        raise BadInputError("a sparse matrix with negative or undefined weights has no strongest entries")
+    bits = weight.view(np.uint32)
+    lengths = np.diff(matrix.indptr)
+    least = np.ones(matrix.shape[0], np.uint32)  # bits of the weakest weight that stays: anything above zero
+    full = lengths > n
+    if full.any():
+        row = np.repeat(np.arange(matrix.shape[0], dtype=np.uint64), lengths)
+        falling = np.sort(row << np.uint64(32) | ~bits)
+        nth = matrix.indptr[:-1][full] + n - 1
+        least[full] = np.maximum(~falling[nth].astype(np.uint32), 1)
+    kept = _where(matrix, weight, bits >= np.repeat(least, lengths))
+    kept.sort_indices()
+
+    # A row may hold more than n now, when several weigh exactly as much as the weakest that stays.
+    lengths = np.diff(kept.indptr)
+    level = kept.data.view(np.uint32) == np.repeat(least, lengths)
+    count = np.concatenate([[0], np.cumsum(level)])
+    level_in_row = count[kept.indptr[1:]] - count[kept.indptr[:-1]]
+    room = n - (lengths - level_in_row)
+    rank = count[:-1] - np.repeat(count[kept.indptr[:-1]], lengths)
+    return _where(kept, kept.data, ~level | (rank < np.repeat(room, lengths)))
+
+
+def _where(matrix: Csr, weight: Float32s, mask: Bools) -> Csr:
+    offsets = np.concatenate([[0], np.cumsum(mask)])[matrix.indptr]
+    return Csr((weight[mask], matrix.indices[mask], offsets), shape=matrix.shape)
