@@ -1,0 +1,90 @@
+"""JSON Lines: one object a line. Polars takes a block at once; a block with a bad line is read line by line."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from graph.ingest.batch import LINE, Batch
+from graph.ingest.mapping import TableMapping
+from graph.ingest.rejects import Reject
+from graph.ingest.streams import Block, blocks
+
+
+class JsonLinesReader:
+    columns: None = None
+
+    def __init__(self, path: Path, table: TableMapping) -> None:
+        self.path = path
+        self.encoding = table.encoding
+        self.total = path.stat().st_size
+
+    def batches(self) -> Iterator[Batch]:
+        for block in blocks(self.path, self.encoding):
+            yield _at_once(block) or _line_by_line(block)
+
+
+def _at_once(block: Block) -> Batch | None:
+    try:
+        rows = pl.read_ndjson(block.text, infer_schema_length=None)
+    except (pl.exceptions.PolarsError, ValueError):
+        return None
+    lines = block.text.count(b"\n") + (not block.text.endswith(b"\n"))
+    if rows.height != lines:
+        return None
+    return Batch(rows.with_columns(pl.int_range(lines).alias(LINE) + block.first_line), block.consumed)
+
+
+def _line_by_line(block: Block) -> Batch:
+    rows: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    rejects: list[Reject] = []
+    for number, raw in enumerate(block.text.removesuffix(b"\n").split(b"\n"), block.first_line):
+        row = _parse(raw) if raw.strip() else None
+        if isinstance(row, dict):
+            rows.append(row)
+            numbers.append(number)
+        elif row is not None:
+            rejects.append(Reject(number, row, raw.decode("utf-8", "backslashreplace").strip()))
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = [_column(name, [row.get(name) for row in rows]) for name in names]
+    frame = pl.DataFrame([*columns, pl.Series(LINE, np.array(numbers, dtype=np.int64))])
+    return Batch(frame, block.consumed, rejects)
+
+
+def _parse(raw: bytes) -> dict[str, Any] | str:
+    """The line's object, or why it has none."""
+    try:
+        row = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        json.dumps(row, ensure_ascii=False).encode("utf-8")  # half a surrogate pair, as in "\ud83d", is no text
+    except UnicodeError:
+        return "broken encoding: not valid utf-8"
+    except json.JSONDecodeError as error:
+        return f"not JSON: {error.msg} at character {error.pos + 1}"
+    except ValueError as error:
+        return f"not JSON: {error}"
+    except RecursionError:
+        return "not JSON: nested too deeply"
+    return row if isinstance(row, dict) else f"not a JSON object: a {type(row).__name__}"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _column(name: str, values: list[Any]) -> pl.Series:
+    """One type a column, as Polars would have it; where values differ in kind, each becomes its text."""
+    if any(isinstance(value, list) for value in values):
+        texts = [None if v is None else [_text(x) for x in (v if isinstance(v, list) else [v])] for v in values]
+        return pl.Series(name, texts, dtype=pl.List(pl.String))
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) > 1 and kinds != {int, float}:
+        return pl.Series(name, [_text(value) for value in values], dtype=pl.String)
+    return pl.Series(name, values, strict=False)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) or value is None else json.dumps(value, ensure_ascii=False)
