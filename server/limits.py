@@ -1,0 +1,86 @@
+"""What a request may hold at most, and the checks of single fields; GetServerInfo publishes these numbers."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from graph.storage.errors import BadInputError
+
+MAX_K = 1_000
+DEFAULT_K = 10
+MAX_SCORE_ITEMS = 1_000
+MAX_EVENTS = 1_000
+MAX_UPSERTS = 1_000
+MAX_EMBEDDING_IDS = 1_000
+MAX_ASSIGN_USERS = 100
+MAX_FILTER_CATEGORIES = 100
+MAX_FILTER_ITEMS = 1_000
+MAX_ITEM_CATEGORIES = 32
+MAX_PAGE_SIZE = 1_000
+MAX_ID_BYTES = 256
+MAX_NAME_BYTES = 1_024
+MAX_JSON_BYTES = 8 * 1_024
+MAX_MESSAGE_BYTES = 4 * 1_024 * 1_024
+"""gRPC clients refuse larger answers by default, so larger ones would fail at the caller."""
+MAX_HISTORY_EVENTS = 2_000
+"""Newest events of a user that an answer is based on."""
+
+
+def check_id(value: str, field: str) -> str:
+    """An external id: 1 to MAX_ID_BYTES bytes of UTF-8 without control characters."""
+    size = len(value.encode())
+    if not 1 <= size <= MAX_ID_BYTES:
+        raise BadInputError(
+            f"{field} has {size} bytes, an id has 1 to {MAX_ID_BYTES}.", field=field, reason="INVALID_ID"
+        )
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise BadInputError(f"{field} holds control characters; an id has none.", field=field, reason="INVALID_ID")
+    return value
+
+
+def check_text(value: str, field: str, max_bytes: int = MAX_NAME_BYTES) -> str:
+    size = len(value.encode())
+    if size > max_bytes:
+        raise BadInputError(
+            f"{field} has {size} bytes, at most {max_bytes} are allowed.", field=field, reason="TEXT_TOO_LONG"
+        )
+    return value
+
+
+def check_count(rows: Sequence[object], field: str, most: int, *, least: int = 1) -> None:
+    if not least <= len(rows) <= most:
+        raise BadInputError(
+            f"{field} has {len(rows)} entries, {least:,} to {most:,} are allowed.",
+            hint="Split the request." if len(rows) > most else "",
+            field=field,
+            reason="TOO_MANY_ROWS" if len(rows) > most else "EMPTY_REQUEST",
+        )
+
+
+def check_unique(ids: Sequence[str], field: str) -> None:
+    twice = next((value for value, times in Counter(ids).items() if times > 1), None)
+    if twice is not None:
+        message = f"{field} names {twice!r} twice."
+        raise BadInputError(message, hint="Name each once.", field=field, reason="DUPLICATE_ID")
+
+
+def check_k(k: int, field: str = "k") -> int:
+    """0 means DEFAULT_K."""
+    if k > MAX_K:
+        raise BadInputError(f"{field} is {k:,}, at most {MAX_K:,} are answered.", field=field, reason="K_TOO_LARGE")
+    return k or DEFAULT_K
+
+
+def check_page_size(size: int, default: int, most: int = MAX_PAGE_SIZE) -> int:
+    """0 means `default`; more than `most` is taken as `most`."""
+    if size < 0:
+        raise BadInputError(
+            f"page_size is {size}, it must not be negative.", field="page_size", reason="INVALID_PAGE_SIZE"
+        )
+    return min(size or default, most)
+
+
+def check_finite(value: float, field: str) -> float:
+    if not math.isfinite(value):
+        raise BadInputError(f"{field} is {value}; it must be finite.", field=field, reason="NOT_FINITE")
+    return value
