@@ -61,9 +61,9 @@ def _check() -> int:
             if path not in made & kept or (fresh / path).read_bytes() != (ROOT / path).read_bytes()
         )
     for path in stale:
-        print(f"stale: protos/{path}", file=sys.stderr)
+        _say(f"stale: protos/{path}")
     if stale:
-        print("Run `python protos/generate.py` and commit what it writes.", file=sys.stderr)
+        _say("Run `python protos/generate.py` and commit what it writes.")
     return 1 if stale else 0
 
 
@@ -104,7 +104,7 @@ def _build_environment() -> None:
     wanted = "\n".join(PINS)
     if stamp.exists() and stamp.read_text("utf-8") == wanted:
         return
-    print(f"building {ENVIRONMENT.relative_to(ROOT.parent)} with {', '.join(PINS)}", file=sys.stderr)
+    _say(f"building {ENVIRONMENT.relative_to(ROOT.parent)} with {', '.join(PINS)}")
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     if sys.version_info[:2] <= NEWEST_PYTHON:
         venv.create(ENVIRONMENT, with_pip=True)
@@ -115,6 +115,10 @@ def _build_environment() -> None:
         subprocess.run([python, "-m", "venv", str(ENVIRONMENT)], check=True)
     subprocess.run([str(ENVIRONMENT / "bin/python"), "-m", "pip", "install", "--quiet", *PINS], check=True)
     stamp.write_text(wanted, "utf-8")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

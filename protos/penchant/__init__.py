@@ -1,3 +1,61 @@
-"""Client of penchant: what every user of a shop is interested in, over gRPC."""
+"""Client of penchant: what every user of a shop is interested in, over gRPC.
+
+    from penchant import PenchantClient
+
+    with PenchantClient("localhost:50051") as client:
+        for row in client.recommend("user-17", k=5).items:
+            print(row.item, row.probability)
+
+PenchantClient and its errors are here, and the messages that callers fill in. All other messages are in penchant.v1.
+"""
+
+from penchant.client import PenchantClient
+from penchant.errors import (
+    CallCancelledError,
+    CorruptDataError,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    FieldViolation,
+    InvalidArgumentError,
+    ModelVersionGoneError,
+    NotFoundError,
+    PenchantError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    ServerError,
+    UnavailableError,
+    UnimplementedError,
+)
+from penchant.v1.catalog_pb2 import Category, Item, User
+from penchant.v1.common_pb2 import ItemFilter, SeenRule
+from penchant.v1.event_pb2 import Event
+from penchant.vectors import EmbeddingBatch, EmbeddingChunk, Embeddings
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CallCancelledError",
+    "Category",
+    "CorruptDataError",
+    "DeadlineExceededError",
+    "EmbeddingBatch",
+    "EmbeddingChunk",
+    "Embeddings",
+    "Event",
+    "FailedPreconditionError",
+    "FieldViolation",
+    "InvalidArgumentError",
+    "Item",
+    "ItemFilter",
+    "ModelVersionGoneError",
+    "NotFoundError",
+    "PenchantClient",
+    "PenchantError",
+    "PermissionDeniedError",
+    "ResourceExhaustedError",
+    "SeenRule",
+    "ServerError",
+    "UnavailableError",
+    "UnimplementedError",
+    "User",
+]

@@ -199,7 +199,7 @@ class ExportEmbeddingsResponse(google.protobuf.message.Message):
     floats, then `vectors.data`.
     """
     total_ids: builtins.int
-    """Number of ids in the whole export, for progress; 0 or more, the same in every chunk."""
+    """Number of ids in the whole export as counted at its start, for progress; 0 or more."""
     vector_space: builtins.str
     """Name of the space; vectors are comparable exactly where it is equal."""
     model_version: builtins.str
