@@ -95,5 +95,6 @@ def _strongest_products(left: Csr, right: Csr, keep: int) -> Csr:
         blocks.append(keep_strongest(block, keep))
         start = end
     if not blocks:
-        return Csr((n, n), dtype=np.float32)
-    return Csr(sparse.vstack(blocks, format="csr"))
+        return Csr(np.zeros((0, 0), np.float32))
+    joined = sparse.vstack(blocks, format="csr")
+    return Csr((joined.data, joined.indices, joined.indptr), shape=(n, n))
