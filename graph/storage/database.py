@@ -1,9 +1,11 @@
 """The store: one URL, transactions, and reading whole columns."""
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+import psycopg
 import pyarrow as pa
 from sqlalchemy import Boolean, Connection, Engine, Float, Integer, Select, inspect, make_url, text
 from sqlalchemy.engine import URL
@@ -14,6 +16,11 @@ from graph.storage import postgresql, sqlite
 from graph.storage.errors import BadInputError, SchemaError, StoreUnavailableError
 
 UPGRADE = "Run `penchant db upgrade`."
+ATTEMPTS = 5
+OVERTAKEN = frozenset({"23505", "40001", "40P01"})
+"""SQLSTATE of unique_violation, serialization_failure and deadlock_detected."""
+
+Result = TypeVar("Result")
 
 
 class Database:
@@ -40,6 +47,22 @@ class Database:
         """A write transaction, committed at the end and rolled back by an exception. Raises as `connect` does."""
         with _explained(self), self._writer.begin() as connection:
             yield connection
+
+    def transact(self, work: Callable[[Connection], Result]) -> Result:
+        """Runs `work` in a write transaction; again from the start where another writer on PostgreSQL came before it.
+
+        `work` looks first and writes then; between the two another transaction may have added the same row, or wait for
+        ours while ours waits for it. The next look sees what it did. Whatever `work` changes in memory must allow that.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                with self.begin() as connection:
+                    return work(connection)
+            except (DBAPIError, psycopg.Error) as error:
+                if not _was_overtaken(error):
+                    raise
+        with self.begin() as connection:
+            return work(connection)
 
     def read(self, statement: Select[Any] | str, schema: pa.Schema | None = None) -> pa.Table:
         """The rows of `statement` as an Arrow table, column-wise.
@@ -122,10 +145,19 @@ def _explained(database: Database) -> Iterator[None]:
     """Turns what a driver raises into what a person can act on."""
     try:
         yield
-    except DBAPIError as error:
-        message = str(error.orig).strip()
-        if "no such table" in message or "UndefinedTable" in type(error.orig).__name__:
+    except (DBAPIError, psycopg.Error) as error:
+        # SQLAlchemy wraps the driver's error, COPY shows it bare.
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        message = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        if "no such table" in message or isinstance(cause, psycopg.errors.UndefinedTable):
             raise SchemaError(f"{database!r} lacks a table.", hint=UPGRADE) from error
-        if type(error).__name__ in ("OperationalError", "InterfaceError") or error.connection_invalidated:
-            raise StoreUnavailableError(f"{database!r} does not answer: {message.splitlines()[0]}.") from error
+        if isinstance(cause, sqlite3.OperationalError | psycopg.OperationalError) and not _was_overtaken(error):
+            raise StoreUnavailableError(
+                f"{database!r} does not answer: {message}.", hint="Check that it runs and try again."
+            ) from error
         raise
+
+
+def _was_overtaken(error: DBAPIError | psycopg.Error) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(cause, "sqlstate", None) in OVERTAKEN

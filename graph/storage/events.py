@@ -1,0 +1,212 @@
+"""Appending events: checked, resolved and written column by column, in one transaction with its change."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import polars as pl
+import pyarrow as pa
+from sqlalchemy import Connection, select
+
+from graph.schema import RETRACT
+from graph.storage.bulk import append_rows, listed, read_frame
+from graph.storage.changes import append_change, names
+from graph.storage.columns import EVENTS, canonical
+from graph.storage.database import Database
+from graph.storage.event_ids import EventIds
+from graph.storage.externals import create_missing, resolve
+from graph.storage.kinds import read_kinds
+from graph.storage.outcomes import Outcome, Outcomes
+from graph.storage.rules import FUTURE_TOLERANCE_US, canonical_json, refuse_bad_ids, refuse_bad_times
+from graph.storage.stubs import create_stubs
+from graph.storage.tables import event_kind, interaction, item, user
+from graph.storage.times import now_us
+
+UnknownItems = Literal["reject", "create"]
+
+CONTENT = ("user", "item", "kind", "value", "session_key", "sequence", "context", "retracts", "occurred_at")
+"""What makes two events with one event_id the same event. When we learned of it does not."""
+_STORED = {name: kind for name, kind in pl.DataFrame(EVENTS.empty_table()).schema.items() if name != "recorded_at"}
+
+
+def append_events(
+    database: Database,
+    events: pa.Table,
+    *,
+    source: str,
+    unknown_items: UnknownItems = "reject",
+    recorded_at: int | None = None,
+    ids: EventIds | None = None,
+    future_tolerance_us: int = FUTURE_TOLERANCE_US,
+) -> Outcomes:
+    """Stores a batch (columns.EVENTS) and says of each row what became of it. Sending a batch again is harmless.
+
+    `recorded_at` (us) is the start of the load, now by default; rows may bring their own. `source` names where the
+    events come from; it goes into the ids of rows without one, and a load of several batches passes its `ids` along.
+    Raises BadInputError for columns that do not fit, StoreUnavailableError.
+    """
+    recorded_at = now_us() if recorded_at is None else recorded_at
+    frame = pl.DataFrame(pl.from_arrow(canonical(events, EVENTS))).with_row_index("row")
+    outcomes = Outcomes(len(frame))
+    frame = _obeying(frame, outcomes, latest=recorded_at + future_tolerance_us)
+    frame = frame.with_columns(pl.col("recorded_at").fill_null(recorded_at))
+    frame = (ids or EventIds(source)).fill(frame)
+    frame = _first_of_each_id(frame, outcomes)
+    return database.transact(
+        lambda connection: _store(
+            connection, frame, outcomes.copy(), unknown_items=unknown_items, loaded_at=recorded_at
+        )
+    )
+
+
+def _obeying(frame: pl.DataFrame, outcomes: Outcomes, *, latest: int) -> pl.DataFrame:
+    """Only the rows that could be events, whatever the database holds."""
+    is_retraction, names_event = pl.col("kind") == RETRACT, pl.col("retracts").is_not_null()
+    frame = refuse_bad_ids(frame, outcomes, "kind")
+    frame = outcomes.refuse(
+        frame, is_retraction & ~names_event, Outcome.UNKNOWN_RETRACT, "a retraction names the event in `retracts`"
+    )
+    frame = outcomes.refuse(
+        frame, ~is_retraction & names_event, Outcome.UNKNOWN_KIND, f"only an event of kind {RETRACT} names another"
+    )
+    for column in ("user", "item"):
+        frame = outcomes.refuse(
+            frame, pl.col(column).is_null() & ~is_retraction, Outcome.BAD_ID, f"{column} is missing"
+        )
+    for column in ("event_id", "user", "item", "session_key", "retracts"):
+        frame = refuse_bad_ids(frame, outcomes, column, nullable=True)
+    frame = outcomes.refuse(
+        frame, pl.col("value").is_nan() | pl.col("value").is_infinite(), Outcome.BAD_VALUE, "value is not finite"
+    )
+    frame = outcomes.refuse(frame, pl.col("sequence") < 0, Outcome.BAD_VALUE, "sequence is negative")
+    frame = outcomes.refuse(frame, pl.col("occurred_at").is_null(), Outcome.BAD_TIME, "occurred_at is missing")
+    for column in ("occurred_at", "recorded_at"):
+        frame = refuse_bad_times(frame, outcomes, column, latest=latest)
+    return canonical_json(frame, outcomes, "context")
+
+
+def _first_of_each_id(frame: pl.DataFrame, outcomes: Outcomes) -> pl.DataFrame:
+    """Drops later rows with an event_id that stands earlier in the batch."""
+    repeated = frame["event_id"].is_duplicated()
+    if not repeated.any():
+        return frame
+    first = frame.filter(repeated).unique("event_id", keep="first", maintain_order=True)
+    later = frame.filter(repeated & ~frame["row"].is_in(first["row"].implode()))
+    _mark_known(later.join(first, on="event_id", suffix="_known"), outcomes, "earlier in the batch")
+    return frame.filter(~frame["row"].is_in(later["row"].implode()))
+
+
+def _mark_known(pairs: pl.DataFrame, outcomes: Outcomes, where: str) -> None:
+    """Tells duplicates from conflicts; `pairs` has each column of CONTENT a second time, as `…_known`."""
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_known")) for name in CONTENT)
+    outcomes.mark(pairs.filter(same)["row"], Outcome.DUPLICATE)
+    differing = pl.concat_str(
+        [pl.when(~pl.col(name).eq_missing(pl.col(f"{name}_known"))).then(pl.lit(name)) for name in CONTENT],
+        separator=", ",
+        ignore_nulls=True,
+    )
+    reason = pl.lit("event ") + pl.col("event_id") + pl.lit(f" stands {where} with another ") + differing
+    outcomes.refuse(pairs, ~same, Outcome.CONFLICT, reason)
+
+
+def _store(
+    connection: Connection, frame: pl.DataFrame, outcomes: Outcomes, *, unknown_items: UnknownItems, loaded_at: int
+) -> Outcomes:
+    kinds = {kind.name: kind.id for kind in read_kinds(connection)}
+    kind_id = pl.col("kind").replace_strict(kinds, default=None, return_dtype=pl.Int64)
+    frame = frame.with_columns(kind_id.alias("kind_id"))
+    reason = pl.lit("unknown event kind ") + pl.col("kind")
+    frame = outcomes.refuse(frame, pl.col("kind_id").is_null(), Outcome.UNKNOWN_KIND, reason)
+
+    is_retraction = frame["kind"] == RETRACT
+    stored = [_append(connection, frame.filter(~is_retraction), outcomes, unknown_items, loaded_at)]
+    if is_retraction.any():  # after the others: one may withdraw an event of its own batch
+        retractions = _with_targets(connection, frame.filter(is_retraction), outcomes)
+        stored.append(_append(connection, retractions, outcomes, "reject", loaded_at))
+    appended = pl.concat(stored)
+    if not appended.is_empty():
+        users, items = appended["user"].unique().to_list(), appended["item"].unique().to_list()
+        append_change(connection, "events", {"count": len(appended), "users": names(users), "items": names(items)})
+    return outcomes
+
+
+def _append(
+    connection: Connection, frame: pl.DataFrame, outcomes: Outcomes, unknown_items: UnknownItems, loaded_at: int
+) -> pl.DataFrame:
+    """Writes the rows that are new; returns their users and items."""
+    frame = _without_stored(connection, frame, outcomes)
+    items = resolve(connection, item, frame["item"], "item_id")
+    if unknown_items == "create":
+        create_stubs(connection, frame, loaded_at)
+        items = resolve(connection, item, frame["item"], "item_id")
+    frame = frame.join(items, on="item", how="left", maintain_order="left")
+    reason = pl.lit("unknown item ") + pl.col("item")
+    frame = outcomes.refuse(frame, pl.col("item_id").is_null(), Outcome.UNKNOWN_ITEM, reason)
+
+    users = resolve(connection, user, frame["user"], "user_id")
+    if len(users) < frame["user"].n_unique():
+        create_missing(connection, user, frame.join(users, on="user", how="anti")["user"], loaded_at)
+        users = resolve(connection, user, frame["user"], "user_id")
+    frame = frame.join(users, on="user", how="left", maintain_order="left")
+    append_rows(connection, interaction, frame.select(c.name for c in interaction.c if c.name in frame.columns))
+    return frame.select("user", "item")
+
+
+def _without_stored(connection: Connection, frame: pl.DataFrame, outcomes: Outcomes) -> pl.DataFrame:
+    """Drops the rows whose event_id the database has."""
+    wanted = listed(connection, frame["event_id"].to_list())
+    known = (
+        connection.execute(select(interaction.c.event_id).join(wanted, wanted.c.value == interaction.c.event_id))
+        .scalars()
+        .all()
+    )
+    if not known:
+        return frame
+    pairs = frame.join(_contents(connection, known), on="event_id", suffix="_known")
+    _mark_known(pairs, outcomes, "in the store")
+    return frame.filter(~pl.col("event_id").is_in(pl.Series(known).implode()))
+
+
+def _with_targets(connection: Connection, frame: pl.DataFrame, outcomes: Outcomes) -> pl.DataFrame:
+    """Retractions with user and item of the event they name; refuses those that name none, or another user's."""
+    targets = _contents(connection, frame["retracts"].unique().to_list()).select(
+        pl.col("event_id").alias("retracts"),
+        *(pl.col(name).alias(f"{name}_known") for name in ("user", "item", "kind")),
+    )
+    frame = frame.join(targets, on="retracts", how="left", maintain_order="left")
+    named = pl.lit("event ") + pl.col("retracts")
+    refused = [
+        (pl.col("kind_known").is_null(), named + pl.lit(" is not in the store")),
+        (pl.col("kind_known") == RETRACT, named + pl.lit(" is a retraction itself and stands")),
+        (pl.col("user") != pl.col("user_known"), named + pl.lit(" is another user's")),
+        (pl.col("item") != pl.col("item_known"), named + pl.lit(" is about another item")),
+    ]
+    for bad, reason in refused:
+        frame = outcomes.refuse(frame, bad, Outcome.UNKNOWN_RETRACT, reason)
+    return frame.with_columns(pl.col("user_known").alias("user"), pl.col("item_known").alias("item")).drop(
+        "user_known", "item_known", "kind_known"
+    )
+
+
+def _contents(connection: Connection, event_ids: Sequence[str]) -> pl.DataFrame:
+    """The stored events with these ids, as columns.EVENTS names them."""
+    wanted = listed(connection, event_ids)
+    stored = interaction.c
+    query = (
+        select(
+            stored.event_id,
+            user.c.external_id.label("user"),
+            item.c.external_id.label("item"),
+            event_kind.c.name.label("kind"),
+            stored.value,
+            stored.session_key,
+            stored.sequence,
+            stored.context,
+            stored.retracts,
+            stored.occurred_at,
+        )
+        .join(wanted, wanted.c.value == stored.event_id)
+        .join(user, user.c.id == stored.user_id)
+        .join(item, item.c.id == stored.item_id)
+        .join(event_kind, event_kind.c.id == stored.kind_id)
+    )
+    return read_frame(connection, query, _STORED)

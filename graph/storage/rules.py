@@ -1,0 +1,90 @@
+"""The rules that every row has to obey, whatever table it is for, checked column-wise."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from graph.storage.outcomes import Outcome, Outcomes
+from graph.storage.times import DAY_US
+
+MAX_ID_BYTES = 512
+"""Longer ids do not fit into an index page of PostgreSQL together with others."""
+FUTURE_TOLERANCE_US = DAY_US
+"""How far a clock may be ahead of ours before we disbelieve it."""
+
+
+def refuse_bad_ids(frame: pl.DataFrame, outcomes: Outcomes, column: str, *, nullable: bool = False) -> pl.DataFrame:
+    """Refuses ids that are missing (unless `nullable`), blank, too long, or hold a NUL (PostgreSQL cannot store it)."""
+    value = pl.col(column)
+    if not nullable:
+        frame = outcomes.refuse(frame, value.is_null(), Outcome.BAD_ID, f"{column} is missing")
+    frame = outcomes.refuse(frame, value.str.strip_chars() == "", Outcome.BAD_ID, f"{column} is blank")
+    frame = outcomes.refuse(
+        frame, value.str.len_bytes() > MAX_ID_BYTES, Outcome.BAD_ID, f"{column} is longer than {MAX_ID_BYTES} bytes"
+    )
+    return refuse_nul(frame, outcomes, column, Outcome.BAD_ID)
+
+
+def refuse_nul(frame: pl.DataFrame, outcomes: Outcomes, column: str, outcome: Outcome) -> pl.DataFrame:
+    has_nul = pl.col(column).str.contains("\0", literal=True)
+    return outcomes.refuse(frame, has_nul, outcome, f"{column} holds a NUL character")
+
+
+def refuse_bad_times(
+    frame: pl.DataFrame, outcomes: Outcomes, column: str, *, latest: int, earliest: int = 0
+) -> pl.DataFrame:
+    """Refuses times outside `[earliest, latest]`, microseconds UTC; nulls pass."""
+    value = pl.col(column)
+    frame = outcomes.refuse(
+        frame, value < earliest, Outcome.BAD_TIME, _at(column, value) + pl.lit(" is before 1970; are its units right?")
+    )
+    return outcomes.refuse(frame, value > latest, Outcome.BAD_TIME, _at(column, value) + pl.lit(" lies in the future"))
+
+
+def _at(column: str, value: pl.Expr) -> pl.Expr:
+    return pl.lit(f"{column} ") + value.cast(pl.String) + pl.lit(" us")
+
+
+def canonical_json(frame: pl.DataFrame, outcomes: Outcomes, column: str) -> pl.DataFrame:
+    """Rewrites a column of JSON objects so that equal objects are equal text; refuses what is none.
+
+    Refused as well: NaN and infinite numbers, and what PostgreSQL's jsonb cannot hold (NUL, lone surrogates).
+    """
+    if frame[column].null_count() == len(frame):
+        return frame
+    known: dict[str | None, str | None] = {None: None}
+    for value in frame[column].unique().to_list():
+        known[value] = None if value is None else _canonical(value)
+    values = frame[column].to_list()
+    rewritten = pl.Series(column, [known[value] for value in values], pl.String)
+    broken = rewritten.is_null() & frame[column].is_not_null()
+    frame = frame.with_columns(rewritten, broken.alias("broken"))
+    return outcomes.refuse(frame, pl.col("broken"), Outcome.BAD_JSON, f"{column} is not a JSON object").drop("broken")
+
+
+def written_json(value: Mapping[str, Any] | None) -> str | None:
+    """The one way a JSON object is written as text."""
+    if value is None:
+        return None
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def _canonical(text: str) -> str | None:
+    try:
+        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        written = written_json(value)
+        (written or "").encode()  # fails on lone surrogates
+    except (ValueError, RecursionError):
+        return None
+    return written if isinstance(value, dict) and "\\u0000" not in str(written) else None
+
+
+def _finite(text: str) -> float:
+    """Reads a number; json also calls it with "NaN", "Infinity" and "-Infinity"."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
