@@ -40,6 +40,8 @@ class ItemToItem:
     type: ClassVar[str] = "item_to_item"
     name: str
     decay: float
+    recipe: str
+    """How `neighbours` are counted: a key of `memories_fit.RECIPES`."""
     neighbours: sparse.csr_array
 
     def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array:
@@ -50,7 +52,7 @@ class ItemToItem:
         return rows_to_distributions(_history(histories, weight) @ self.neighbours)
 
     def settings(self) -> dict[str, Any]:
-        return {"decay": self.decay}
+        return {"decay": self.decay, "recipe": self.recipe}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         m = self.neighbours

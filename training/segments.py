@@ -32,13 +32,15 @@ class Segment:
 
 @dataclass(frozen=True)
 class Segments:
-    """`centers` float32 [S, dim] of unit length; member lists as of the revision, strongest first.
+    """`centers` float32 [S, dim] of unit length, directions seen from `origin` [dim], the mean user.
 
+    Member lists are as of the revision, strongest first:
     `member_offsets` int64 [S + 1], `members` int32 (index of the user in the artifact), `member_weights` float32.
     """
 
     segments: tuple[Segment, ...]
     centers: NDArray[np.float32]
+    origin: NDArray[np.float32]
     sharpness: float
     member_offsets: NDArray[np.int64]
     members: NDArray[np.int32]
@@ -51,13 +53,13 @@ class Segments:
         user of whom nothing is known) belongs to none: its row is 0.
         """
         vectors = np.asarray(vectors, dtype=np.float32)
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        cosine: NDArray[np.float32] = vectors @ self.centers.T / np.maximum(length, 1e-12)
+        cosine: NDArray[np.float32] = directions(vectors, self.origin) @ self.centers.T
         if not self.segments:
             return cosine
         weights = np.exp(self.sharpness * (cosine - cosine.max(axis=1, keepdims=True)))
         weights /= weights.sum(axis=1, keepdims=True)
-        return np.where(length > 0, weights, 0).astype(np.float32)
+        known = np.linalg.norm(vectors, axis=1, keepdims=True) > 0
+        return np.where(known, weights, 0).astype(np.float32)
 
     def members_of(self, segment: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Indices and weights of a segment's members, strongest first."""
@@ -71,10 +73,16 @@ def one_vector(vectors: NDArray[np.float32], weights: NDArray[np.float32]) -> ND
     return np.asarray(mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
+def directions(vectors: NDArray[np.float32], origin: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit vectors [B, dim] from `origin` to the users."""
+    away = vectors - origin
+    return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
 def no_segments(dim: int) -> Segments:
-    return Segments(
-        (), np.zeros((0, dim), np.float32), 1.0, np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
-    )
+    nothing = np.zeros(0, np.float32)
+    centers, origin = np.zeros((0, dim), np.float32), np.zeros(dim, np.float32)
+    return Segments((), centers, origin, 1.0, np.zeros(1, np.int64), np.zeros(0, np.int32), nothing)
 
 
 def write_segments(folder: Path, segments: Segments) -> None:
@@ -103,6 +111,7 @@ def read_segments(folder: Path, dim: int, n_users: int) -> Segments:
         raise broken(path, f"is not a list of segments ({error})") from error
     shapes: dict[str, tuple[int | None, ...]] = {
         "centers": (len(found), dim),
+        "origin": (dim,),
         "member_offsets": (len(found) + 1,),
         "members": (None,),
         "member_weights": (None,),
@@ -116,4 +125,4 @@ def read_segments(folder: Path, dim: int, n_users: int) -> Segments:
     return Segments(found, sharpness=sharpness, **arrays)
 
 
-_ARRAYS = ("centers", "member_offsets", "members", "member_weights")
+_ARRAYS = ("centers", "origin", "member_offsets", "members", "member_weights")

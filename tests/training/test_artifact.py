@@ -19,7 +19,7 @@ from training.artifact_manifest import file_entry, read_manifest, write_manifest
 from training.artifact_publish import Revision, publish_model, publish_revision
 from training.gate import Gate
 from training.memories import ItemToItem, Repeats
-from training.segments import CategoryLift, Segment, Segments
+from training.segments import CategoryLift, Segment, Segments, no_segments
 
 ITEMS, USERS, CATEGORIES, DIM = 5, 3, 2, 4
 
@@ -47,9 +47,9 @@ def a_revision(**changes: Any) -> Revision:
         "user_vectors": vectors(USERS, 1, DIM),
         "user_weights": np.ones((USERS, 1), np.float32),
         "popularity": np.full(ITEMS, 0.2, np.float32),
-        "memories": (ItemToItem("follows", 0.6, neighbours), Repeats("repeats", 120.0)),
+        "memories": (ItemToItem("follows", 0.6, "follows", neighbours), Repeats("repeats", 120.0)),
         "gate": Gate(("net", "follows"), np.ones((2, 2)), np.zeros(2), np.zeros(2), np.ones(2)),
-        "segments": Segments((segment,), vectors(1, DIM), 8.0, *members),
+        "segments": Segments((segment,), vectors(1, DIM), np.zeros(DIM, np.float32), 8.0, *members),
         "kinds": ({"name": "purchase", "weight": 1.0, "sign": 1, "half_life_days": None},),
         "as_of": 1_000,
         "known_at": 2_000,
@@ -105,7 +105,7 @@ def test_arrays_are_mapped_and_cannot_be_written(published: Path) -> None:
 def test_a_store_without_users_items_or_segments_is_valid(tmp_path: Path) -> None:
     publish_model(tmp_path, 1, {"w": torch.ones(2)}, {})
     nothing = np.zeros((0, 1, DIM), np.float32)
-    segments = Segments((), nothing[:, 0], 1.0, np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    segments = no_segments(DIM)
     users = {"users": IdMap.of([]), "user_vectors": nothing, "user_weights": nothing[:, :, 0], "segments": segments}
     artifact = load_artifact(publish_revision(tmp_path, 1, 1, a_revision(**users)))
 

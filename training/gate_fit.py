@@ -1,0 +1,215 @@
+"""The gate is fitted after the net, on validation queries, for ranking.
+
+1. Softmax cross-entropy of the relevant items among each query's candidates (the strongest of every source), over all
+   items and again over items new to the user: the one tells repeats from news, the other orders the news.
+2. The bias of each source is moved up and down as long as NDCG@10 of both rankings rises, for that is what counts.
+
+Deterministic: full batches, no random numbers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from graph.arrays import Bools, Float32s, Float64s, Int64s
+from graph.histories import Histories
+from training.gate import Gate
+from training.mixture import Evidence, Mixture, features_of, speaks_of
+from training.mixture_net import strongest_of
+from training.validation import Validation
+
+STRONGEST = 100
+"""Items of each source that become candidates of a query."""
+L2 = 1e-3
+STEPS = (1.4, 0.7, 0.35)
+K = 10
+_CHUNK_CELLS = 25_000_000
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Q queries with C candidates each, padded with p = 0.
+
+    `p` [Q, C, S] by source; `relevant`, `new` bool [Q, C]; `features` [Q, F]; `speaks` bool [Q, S];
+    `n_relevant`, `n_new` [Q]: how many relevant items a query has, in all and among those new to the user.
+    """
+
+    p: Tensor
+    relevant: Tensor
+    new: Tensor
+    features: Float64s
+    speaks: Bools
+    n_relevant: Tensor
+    n_new: Tensor
+
+
+def neutral_gate(sources: tuple[str, ...], n_features: int) -> Gate:
+    """Equal weights for all that speak: what fitting starts from."""
+    s = len(sources)
+    return Gate(sources, np.zeros((n_features, s)), np.zeros(s), np.zeros(n_features), np.ones(n_features))
+
+
+def fit_gate(
+    mixture: Mixture,
+    queries: Validation,
+    now_us: Int64s,
+    *,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Gate:
+    """The gate of `mixture`, whose memories and net must come from events before `now_us` [B] alone."""
+    data = collect(mixture, queries, now_us, progress=progress)
+    mean, scale = data.features.mean(axis=0), data.features.std(axis=0)
+    gate = replace(
+        neutral_gate(mixture.sources, data.features.shape[1]), mean=mean, scale=np.where(scale > 1e-6, scale, 1.0)
+    )
+    objectives = _objectives(data, exclude_seen=queries.exclude_seen)
+    return _by_ndcg(_by_cross_entropy(gate, data, objectives), data, objectives)
+
+
+def collect(
+    mixture: Mixture,
+    queries: Validation,
+    now_us: Int64s,
+    *,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Candidates:
+    n, n_items = len(queries.histories), len(mixture.popularity)
+    popular = strongest_of(mixture.popularity, STRONGEST)
+    rows: list[_Query] = []
+    features, speaks = [], []
+    for part in np.array_split(np.arange(n), max(1, -(-n * n_items // _CHUNK_CELLS))):
+        histories = queries.histories.select(part)
+        evidence = mixture.evidence(histories, now_us[part])
+        features.append(features_of(histories, evidence.recalled, evidence.net.max(axis=1)))
+        speaks.append(speaks_of(histories, evidence.recalled))
+        for row, query in enumerate(part):
+            relevant = queries.relevant[queries.relevant_offsets[query] : queries.relevant_offsets[query + 1]]
+            rows.append(_query(mixture, evidence, histories, row, relevant, popular))
+        if progress:
+            progress(len(rows), n)
+    return _padded(rows, np.concatenate(features), np.concatenate(speaks), len(mixture.sources))
+
+
+@dataclass(frozen=True)
+class _Query:
+    p: Float32s
+    relevant: Bools
+    new: Bools
+
+
+def _query(
+    mixture: Mixture, evidence: Evidence, histories: Histories, row: int, relevant: NDArray[np.integer], popular: Int64s
+) -> _Query:
+    net = evidence.net[row]
+    candidates = [relevant, popular, strongest_of(net, STRONGEST)]
+    recalls = []
+    for memory in evidence.recalled:
+        part = slice(memory.indptr[row], memory.indptr[row + 1])
+        items, p = memory.indices[part], memory.data[part]
+        recalls.append((items, p))
+        candidates.append(items[strongest_of(p, STRONGEST)])
+    items = np.unique(np.concatenate(candidates))
+    columns = [net[items]]
+    dense = np.zeros(len(net), np.float32)
+    for recalled, p in recalls:
+        dense[recalled] = p
+        columns.append(dense[items])
+        dense[recalled] = 0
+    columns.append(mixture.popularity[items])
+    own = histories.item[histories.offsets[row] : histories.offsets[row + 1]]
+    return _Query(np.stack(columns, axis=1), np.isin(items, relevant), ~np.isin(items, own))
+
+
+def _padded(rows: list[_Query], features: Float64s, speaks: Bools, n_sources: int) -> Candidates:
+    width = max(len(row.p) for row in rows)
+    p = torch.zeros(len(rows), width, n_sources)
+    relevant, new = torch.zeros(len(rows), width, dtype=torch.bool), torch.zeros(len(rows), width, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        p[number, : len(row.p)] = torch.from_numpy(row.p)
+        relevant[number, : len(row.p)] = torch.from_numpy(row.relevant)
+        new[number, : len(row.p)] = torch.from_numpy(row.new)
+    return Candidates(p, relevant, new, features, speaks, relevant.sum(dim=1), (relevant & new).sum(dim=1))
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """One ranking: which candidates take part, and the queries that have a relevant item among them."""
+
+    allowed: Tensor
+    relevant: Tensor
+    queries: Tensor
+
+
+def _objectives(data: Candidates, *, exclude_seen: bool) -> list[_Objective]:
+    filled = data.p.sum(dim=2) > 0
+    of_new = _Objective(data.new & filled, data.relevant & data.new, (data.n_new > 0).nonzero().squeeze(1))
+    of_all = _Objective(filled, data.relevant, (data.n_relevant > 0).nonzero().squeeze(1))
+    wanted = [of_new] if exclude_seen else [of_all, of_new]
+    return [objective for objective in wanted if len(objective.queries)]
+
+
+def _weights(gate: Gate, features: Tensor, speaks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return ((features @ weight) + bias).masked_fill(~speaks, -torch.inf).softmax(dim=1)
+
+
+def _by_cross_entropy(gate: Gate, data: Candidates, objectives: list[_Objective]) -> Gate:
+    features = torch.from_numpy((data.features - gate.mean) / gate.scale).float()
+    speaks = torch.from_numpy(data.speaks)
+    weight = torch.zeros(gate.weight.shape, requires_grad=True)
+    bias = torch.zeros(len(gate.bias), requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=60, history_size=10, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        p = torch.bmm(data.p, _weights(gate, features, speaks, weight, bias).unsqueeze(2)).squeeze(2)
+        loss = sum((_cross_entropy(p, objective) for objective in objectives), L2 * (weight**2).sum())
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    return replace(gate, weight=weight.detach().numpy().astype(float), bias=bias.detach().numpy().astype(float))
+
+
+def _cross_entropy(p: Tensor, objective: _Objective) -> Tensor:
+    """Mean over queries of the mean over relevant items of -log(p / Σ over candidates of p)."""
+    p = p[objective.queries].clamp_min(1e-12)
+    relevant, allowed = objective.relevant[objective.queries], objective.allowed[objective.queries]
+    log_all = (p * allowed).sum(dim=1).log()
+    log_relevant = (p.log() * relevant).sum(dim=1) / relevant.sum(dim=1)
+    return (log_all - log_relevant).mean()
+
+
+def _by_ndcg(gate: Gate, data: Candidates, objectives: list[_Objective]) -> Gate:
+    """Coordinate ascent over the sources' biases, in ever smaller steps."""
+    best = _quality(gate, data, objectives)
+    for step in STEPS:
+        for source in range(len(gate.bias)):
+            for move in (step, -step):
+                bias = gate.bias.copy()
+                bias[source] += move
+                moved = replace(gate, bias=bias)
+                quality = _quality(moved, data, objectives)
+                if quality > best + 1e-6:
+                    gate, best = moved, quality
+                    break
+    return gate
+
+
+def _quality(gate: Gate, data: Candidates, objectives: list[_Objective]) -> float:
+    """Σ over the rankings of log mean NDCG@10, so that a per cent counts the same in each."""
+    weights = torch.from_numpy(gate(data.features, data.speaks))
+    p = torch.bmm(data.p, weights.unsqueeze(2)).squeeze(2)
+    return sum(float(np.log(max(_ndcg(p, objective), 1e-9))) for objective in objectives)
+
+
+def _ndcg(p: Tensor, objective: _Objective) -> float:
+    scores = torch.where(objective.allowed, p, -1.0)[objective.queries]
+    relevant = objective.relevant[objective.queries]
+    top = scores.topk(min(K, scores.shape[1]), dim=1).indices
+    discount = 1 / torch.log2(torch.arange(top.shape[1]) + 2.0)
+    ideal = discount.cumsum(0)[relevant.sum(dim=1).clamp(max=len(discount)) - 1]
+    return float(((relevant.gather(1, top) * discount).sum(dim=1) / ideal).mean())

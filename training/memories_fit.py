@@ -1,0 +1,99 @@
+"""Memories from a snapshot's histories: which there are, and with which settings, is chosen by rule and on validation.
+
+A memory's settings (recipe, decay, half-life) belong to the model and are kept; its counts belong to the revision and
+are made anew from the newest events (`refit`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy import sparse
+
+from graph.arrays import Float32s, Int64s
+from graph.histories import Histories
+from graph.memories.co_occurrence import co_occurrence
+from graph.memories.ease import ease
+from graph.memories.popularity import popularity
+from graph.memories.transitions import transitions
+from training.memories import ItemToItem, Memory, Repeats
+from training.mixture_net import strongest_of
+from training.validation import Validation
+
+RECIPES: dict[str, Callable[[Histories], sparse.csr_array]] = {
+    "follows": transitions,
+    "near": lambda histories: transitions(histories, both_directions=True),
+    "together": co_occurrence,
+    "ease": ease,
+}
+DECAYS = (0.5, 0.7, 0.9, 0.97)
+HALF_LIVES_DAYS = (30.0, 90.0, 180.0, None)
+POPULARITY_HALF_LIVES_DAYS = (7.0, 30.0, 180.0, None)
+QUERIES = 500
+"""Validation users that choose a setting: differences that matter show in so many."""
+UNIFORM = 1e-3
+"""Share of popularity that is spread over all items, so that none is impossible."""
+
+
+def refit(memories: Sequence[Memory], histories: Histories) -> tuple[Memory, ...]:
+    """The same memories, counted anew."""
+    return tuple(
+        replace(memory, neighbours=RECIPES[memory.recipe](histories)) if isinstance(memory, ItemToItem) else memory
+        for memory in memories
+    )
+
+
+def choose_memories(histories: Histories, queries: Validation, now_us: Int64s) -> tuple[Memory, ...]:
+    """Memories counted from `histories`, each with the setting that ranks best by itself on (some of) the queries.
+
+    Own items come back or they do not: where the protocol leaves them out, there is no memory of repeats. What speaks
+    for other items is judged by the items new to the user.
+    """
+    chosen: list[Memory] = []
+    some = queries.sample(QUERIES)
+    now = now_us[: len(some.histories)]
+    for name, recipe in RECIPES.items():
+        neighbours = recipe(histories)
+        options = [ItemToItem(name, decay, name, neighbours) for decay in DECAYS]
+        chosen.append(max(options, key=lambda m: ranking_quality(m.recall(some.histories, now), some, new_only=True)))
+    if not queries.exclude_seen:
+        repeats = [Repeats("repeats", half_life) for half_life in HALF_LIVES_DAYS]
+        chosen.append(max(repeats, key=lambda m: ranking_quality(m.recall(some.histories, now), some, new_only=False)))
+    return tuple(chosen)
+
+
+def choose_popularity(histories: Histories, queries: Validation, now_us: int) -> float | None:
+    """The half-life in days (None: no decay) under which what people did next was likeliest."""
+
+    def likelihood(half_life: float | None) -> float:
+        p = popular(histories, now_us, half_life)
+        return float(np.log(p[queries.relevant]).mean())
+
+    return max(POPULARITY_HALF_LIVES_DAYS, key=likelihood)
+
+
+def popular(histories: Histories, now_us: int, half_life_days: float | None) -> Float32s:
+    """A distribution over the catalog without zeros, float32 [V]."""
+    share = popularity(histories, now_us=now_us, half_life_days=half_life_days)
+    uniform = np.float32(1 / max(1, len(share)))
+    return (1 - UNIFORM) * share + UNIFORM * uniform if share.any() else np.full_like(share, uniform)
+
+
+def ranking_quality(recalled: sparse.csr_array, queries: Validation, *, new_only: bool, k: int = 10) -> float:
+    """Mean NDCG@k of a sparse recall by itself; `new_only` takes the user's own items out of ranking and relevance."""
+    discount = 1 / np.log2(np.arange(k) + 2)
+    gains = []
+    own = queries.histories
+    for row in range(len(own)):
+        relevant = queries.relevant[queries.relevant_offsets[row] : queries.relevant_offsets[row + 1]]
+        part = slice(recalled.indptr[row], recalled.indptr[row + 1])
+        items, p = recalled.indices[part], recalled.data[part]
+        if new_only:
+            seen = own.item[own.offsets[row] : own.offsets[row + 1]]
+            fresh = ~np.isin(items, seen)
+            items, p, relevant = items[fresh], p[fresh], relevant[~np.isin(relevant, seen)]
+        if len(relevant):
+            best = strongest_of(p, k)
+            hit = np.isin(items[best[np.argsort(-p[best], kind="stable")]], relevant)
+            gains.append((hit * discount[: len(hit)]).sum() / discount[: min(k, len(relevant))].sum())
+    return float(np.mean(gains)) if gains else 0.0
