@@ -1,0 +1,82 @@
+"""The settings of a net, a frozen value that travels with its weights, and the rules that choose it from sizes."""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+RelationName = Literal["neighbours", "forward", "backward", "shared_user", "shared_category"]
+
+
+class NetConfig(BaseModel):
+    """Everything that shapes a net and its training. Unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # items
+    dim: int = Field(default=128, gt=0, description="width of one net's vectors")
+    graph_encoder: Literal["relational", "none"] = "relational"
+    relations: tuple[RelationName, ...] = Field(default=("neighbours",), min_length=1)
+    propagation_steps: int = Field(default=3, ge=1, description="how far an item hears from others in the graph")
+    keep_neighbours: int = Field(default=50, gt=0, description="strongest neighbours an item hears")
+    min_item_users: int = Field(default=1, ge=1, description="items with fewer users hear others but are not heard")
+
+    # users
+    sequence_encoder: Literal["transformer", "gru", "lstm", "cnn"] = "transformer"
+    blocks: int = Field(default=1, gt=0)
+    heads: int = Field(default=2, gt=0, description="attention heads (transformer only)")
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    max_history: int = Field(default=50, gt=0, description="newest steps (events or baskets) of a user")
+    interests: int = Field(default=1, gt=0, description="vectors a user")
+    nets: int = Field(default=1, gt=0, description="independent nets, served as one concatenated vector")
+
+    # training
+    negatives: int = Field(default=2048, gt=0, description="shared a batch; all items where there are fewer")
+    batch_positions: int = Field(default=4000, gt=0, description="positions (steps, padding included) a batch")
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    ema: float = Field(default=0.995, ge=0, lt=1, description="decay of the average of weights, per optimiser step")
+    epochs: int = Field(default=40, gt=0)
+    patience: int = Field(default=4, gt=0, description="epochs without a better validation metric before it stops")
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.sequence_encoder == "transformer" and self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} must be a multiple of heads {self.heads}")
+        if self.nets > 1 and self.interests > 1:
+            raise ValueError("several nets exclude several interests: interests of two nets have no common order")
+        return self
+
+    @property
+    def vector_dim(self) -> int:
+        """Width of the vectors that are served: the nets' vectors side by side."""
+        return self.dim * self.nets
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What `default_config` may look at: counts alone, never a metric."""
+
+    users: int
+    items: int
+    events: int
+    steps: int
+    """Sets of events of one user at one instant; equals `events` where no two events share an instant."""
+
+
+def default_config(sizes: Sizes) -> NetConfig:
+    """All rules that adapt a net to its data, in one place; from sizes alone, so nothing is tuned on held-out data."""
+    big_catalog = sizes.items > 50_000
+    return NetConfig(
+        # A row of the item table costs its width in every batch: weights, optimiser and propagation all pass over it.
+        dim=64 if big_catalog else 128,
+        propagation_steps=2 if big_catalog else 3,
+        keep_neighbours=20 if big_catalog else 50,
+        # With few events an item's id says little; a large catalog would spend its time on such items.
+        min_item_users=5 if big_catalog else 1,
+        # Half of the net is dropped where there is little to learn from, little where events abound.
+        dropout=0.5 if sizes.events < 500_000 else 0.2,
+        max_history=50 if sizes.steps < 30 * sizes.users else 100,
+        epochs=40 if sizes.events < 500_000 else 12,
+    )

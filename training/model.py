@@ -1,0 +1,160 @@
+"""The net, on one screen: a HeteroData and what users did in, unit vectors of items and interests out.
+
+    item     id embedding + mean of its categories' embeddings, up to the root
+             -> graph encoder over the relations between items                       -> unit vector  [V, dim]
+    user     for each step (an event or a basket) the mean of its items' vectors
+             + event kind + time since the step before + place
+             -> causal sequence encoder                                              -> K unit vectors [K, dim]
+    answer   log p(item | user) = log softmax over the catalog of temperature · cosine
+
+No embedding belongs to a user: a new event moves the vector at once, and an erased user leaves nothing behind.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch_geometric.data import HeteroData
+
+from graph.histories import Histories
+from training.batches import GAP_BUCKETS, Batch, bucketed, make_batch, newest_windows
+from training.config import NetConfig
+from training.graph_encoder import GraphEncoder
+from training.item_graph import ItemGraph, read_graph
+from training.losses import strongest_interest
+from training.sequence_encoder import make_sequence_encoder
+
+
+class SingleNet(nn.Module):
+    """One independently initialised net; see the picture above."""
+
+    def __init__(self, config: NetConfig, n_items: int, n_categories: int, n_kinds: int) -> None:
+        super().__init__()
+        self.interests, dim = config.interests, config.dim
+        # The last row of a table stands for what the net was not trained on, and stays zero.
+        self.item = nn.Embedding(n_items + 1, dim, padding_idx=n_items)
+        self.category = nn.Embedding(n_categories + 1, dim, padding_idx=n_categories)
+        self.kind = nn.Embedding(n_kinds + 1, dim, padding_idx=n_kinds)
+        self.gap = nn.Embedding(GAP_BUCKETS, dim)
+        self.place = nn.Embedding(config.max_history + 1, dim)
+        self.graph_encoder = GraphEncoder(config)
+        self.sequence_encoder = make_sequence_encoder(config)
+        self.to_interests = nn.Linear(dim, config.interests * dim) if config.interests > 1 else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+        self.log_temperature = nn.Parameter(torch.tensor(-math.log(0.07)))
+        for table in (self.item, self.category, self.kind, self.gap, self.place):
+            nn.init.normal_(table.weight, std=0.02)
+            if table.padding_idx is not None:
+                nn.init.zeros_(table.weight[table.padding_idx])
+
+    def item_vectors(self, graph: ItemGraph, item_rows: Tensor, category_rows: Tensor) -> Tensor:
+        """`[V, dim]`, unit length; the rows say where the graph's items and categories stand in the tables."""
+        categories = graph.categories.mean(self.category(category_rows))
+        return functional.normalize(self.graph_encoder(self.item(item_rows) + categories, graph.relations), dim=-1)
+
+    def user_vectors(self, items: Tensor, batch: Batch) -> Tensor:
+        """`[B, T, K, dim]`, unit length: the interests at each position of each sequence."""
+        rows, width = batch.gap.shape
+        kind = batch.event_kind.clamp(max=self.kind.num_embeddings - 1)
+        events = functional.embedding(batch.event_item, items) + self.kind(kind)
+        total = events.new_zeros(rows * width, events.shape[1]).index_add(0, batch.event_position, events)
+        size = torch.bincount(batch.event_position, minlength=rows * width).clamp(min=1).unsqueeze(1)
+        steps = (total / size).view(rows, width, -1) + self.gap(batch.gap) + self.place.weight[:width]
+        states = self.to_interests(self.sequence_encoder(self.dropout(steps)))
+        return functional.normalize(states.view(rows, width, self.interests, -1), dim=-1)
+
+
+class InterestNet(nn.Module):
+    """`config.nets` nets that serve as one: vectors side by side, so that one cosine is the average of their logits.
+
+    With temperatures τ_i the parts are scaled by √(τ_i / Σ τ): then mean(τ) · cosine = mean of τ_i · cosine_i.
+    """
+
+    item_ids: Tensor
+    category_ids: Tensor
+
+    def __init__(self, config: NetConfig, item_ids: Tensor, category_ids: Tensor, n_kinds: int) -> None:
+        """item_ids, category_ids: int64, ascending `node_id`s of the training graph, the rows of the tables."""
+        super().__init__()
+        self.config = config
+        self.register_buffer("item_ids", item_ids.clone())
+        self.register_buffer("category_ids", category_ids.clone())
+        self.nets = nn.ModuleList(
+            SingleNet(config, len(item_ids), len(category_ids), n_kinds) for _ in range(config.nets)
+        )
+
+    @classmethod
+    def from_state(cls, config: NetConfig, state: Mapping[str, Tensor]) -> Self:
+        """The net of a `state_dict`; sizes follow from the tensors. Ready to serve (eval mode)."""
+        net = cls(config, state["item_ids"], state["category_ids"], len(state["nets.0.kind.weight"]) - 1)
+        net.load_state_dict(state)
+        return net.eval()
+
+    @property
+    def parts(self) -> list[SingleNet]:
+        return [net for net in self.nets if isinstance(net, SingleNet)]
+
+    @property
+    def temperatures(self) -> Tensor:
+        return torch.stack([net.log_temperature for net in self.parts]).exp()
+
+    @property
+    def temperature(self) -> float:
+        """The factor on the cosine of served vectors."""
+        return float(self.temperatures.mean())
+
+    def read(self, graph: HeteroData) -> ItemGraph:
+        """The graph as this net reads it, on the net's device."""
+        return read_graph(graph, self.config, self.item_ids.device)
+
+    def item_parts(self, graph: ItemGraph) -> list[Tensor]:
+        """Each net's item vectors `[V, dim]`; the graph may hold other items than the training graph did."""
+        item_rows = _rows(graph.item_ids, self.item_ids)
+        category_rows = _rows(graph.category_ids, self.category_ids)
+        return [net.item_vectors(graph, item_rows, category_rows) for net in self.parts]
+
+    @torch.no_grad()
+    def item_vectors(self, graph: HeteroData | ItemGraph) -> Tensor:
+        """`[V, vector_dim]`, unit length, one a node of the graph (a newer one too: nothing is trained here)."""
+        return self._side_by_side(self.item_parts(graph if isinstance(graph, ItemGraph) else self.read(graph)))
+
+    @torch.no_grad()
+    def user_vectors(self, histories: Histories, items: Tensor, positions: int = 16_384) -> Tensor:
+        """`[B, K, vector_dim]`, unit length, one row a history (an empty one is at the start, what a stranger likes).
+
+        items: `[V, vector_dim]` from `item_vectors`; the histories' item indices are its rows.
+        positions: how many steps, padding included, are encoded at once; a limit on memory, not on the answer.
+        """
+        windows = newest_windows(histories, self.config.max_history)
+        parts = [functional.normalize(part, dim=-1) for part in items.chunk(self.config.nets, dim=-1)]
+        users = items.new_zeros(len(histories), self.config.interests, items.shape[1])
+        for rows in bucketed(windows.steps, positions):
+            batch = make_batch(windows, rows, training=False).to(items.device)
+            last = [
+                net.user_vectors(part, batch).flatten(0, 1)[batch.last]
+                for net, part in zip(self.parts, parts, strict=True)
+            ]
+            users[torch.from_numpy(rows).to(items.device)] = self._side_by_side(last).float()
+        return users
+
+    @torch.no_grad()
+    def log_probabilities(self, users: Tensor, items: Tensor) -> Tensor:
+        """log p(next item) `[B, V]` over the whole catalog; users `[B, K, vector_dim]`, items `[V, vector_dim]`."""
+        cosines = strongest_interest(users @ items.T)
+        return torch.log_softmax(self.temperature * cosines.float(), dim=1)
+
+    def _side_by_side(self, parts: list[Tensor]) -> Tensor:
+        scales = (self.temperatures / self.temperatures.sum()).sqrt()
+        return torch.cat([scale * part for scale, part in zip(scales, parts, strict=True)], dim=-1)
+
+
+def _rows(ids: Tensor, known: Tensor) -> Tensor:
+    """Where each id stands among the ascending `known`; len(known), the row of the unknown, where it does not."""
+    place = torch.searchsorted(known, ids)
+    found = (
+        known[place.clamp(max=max(len(known) - 1, 0))] == ids if len(known) else torch.zeros_like(ids, dtype=torch.bool)
+    )
+    return torch.where(found, place, len(known))

@@ -1,0 +1,87 @@
+"""From a user's steps to a state after each step, by name: transformer, gru, lstm, cnn.
+
+All are causal: the output at step t depends on the inputs of steps ≤ t alone. Padding stands behind the steps, where a
+causal encoder never looks, so no masks are needed.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.config import NetConfig
+
+
+def make_sequence_encoder(config: NetConfig) -> nn.Module:
+    """A module `[batch, steps, dim] -> [batch, steps, dim]`."""
+    blocks: dict[str, type[nn.Module]] = {
+        "transformer": TransformerBlock,
+        "gru": RecurrentBlock,
+        "lstm": RecurrentBlock,
+        "cnn": ConvolutionBlock,
+    }
+    block = blocks[config.sequence_encoder]
+    return nn.Sequential(*(block(config) for _ in range(config.blocks)), nn.LayerNorm(config.dim))
+
+
+class TransformerBlock(nn.Module):
+    """Causal self-attention and a feed-forward layer, normalised before each (Xiong et al., 2020)."""
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        self.heads, self.dropout = config.heads, config.dropout
+        self.norm_attention, self.norm_forward = nn.LayerNorm(config.dim), nn.LayerNorm(config.dim)
+        self.query_key_value = nn.Linear(config.dim, 3 * config.dim)
+        self.out = nn.Linear(config.dim, config.dim)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(config.dim, 2 * config.dim),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * config.dim, config.dim),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self._drop(self._attend(self.norm_attention(x)))
+        return x + self._drop(self.feed_forward(self.norm_forward(x)))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        q, k, v = self.query_key_value(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        heads = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        out: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return out
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.dropout, self.training)
+
+
+class RecurrentBlock(nn.Module):
+    """GRU4Rec's or an LSTM's layer, with a residual path."""
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        layer = nn.GRU if config.sequence_encoder == "gru" else nn.LSTM
+        self.layer = layer(config.dim, config.dim, batch_first=True)
+        self.norm, self.dropout = nn.LayerNorm(config.dim), nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.layer(self.norm(x))
+        out: Tensor = x + self.dropout(states)
+        return out
+
+
+class ConvolutionBlock(nn.Module):
+    """Two causal convolutions, the second dilated (after NextItNet, Yuan et al., 2019), with a residual path."""
+
+    WIDTH = 3
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        self.near = nn.Conv1d(config.dim, config.dim, self.WIDTH)
+        self.far = nn.Conv1d(config.dim, config.dim, self.WIDTH, dilation=self.WIDTH)
+        self.norm, self.dropout = nn.LayerNorm(config.dim), nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(x).transpose(1, 2)
+        y = functional.gelu(self.near(functional.pad(y, (self.WIDTH - 1, 0))))
+        y = self.far(functional.pad(y, (self.WIDTH * (self.WIDTH - 1), 0)))
+        out: Tensor = x + self.dropout(y.transpose(1, 2))
+        return out
