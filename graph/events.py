@@ -16,6 +16,7 @@ class Events:
     occurred_at: Int64s  # microseconds UTC
     sequence: Int64s  # the source's order within one instant, -1 = none
     session: Int64s  # hash of the basket's or visit's key, -1 = none
+    id: Int64s  # the store's number, ascending in the order of arrival
 
     def __len__(self) -> int:
         return len(self.user)

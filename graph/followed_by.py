@@ -11,7 +11,7 @@ not followed by anything. Retracted events are not in a snapshot at all.
 """
 
 import numpy as np
-from scipy import sparse
+from scipy.sparse import vstack
 
 from graph.arrays import Bools, Int32s, Int64s
 from graph.hashing import mix
@@ -96,5 +96,5 @@ def _strongest_products(left: Csr, right: Csr, keep: int) -> Csr:
         start = end
     if not blocks:
         return Csr(np.zeros((0, 0), np.float32))
-    joined = sparse.vstack(blocks, format="csr")
+    joined = vstack(blocks, format="csr")
     return Csr((joined.data, joined.indices, joined.indptr), shape=(n, n))

@@ -136,6 +136,7 @@ def event_log(rows: EventRows, kinds: tuple[EventKind, ...], users: IdMap, items
         occurred_at=_numbers(table["occurred_at"]),
         sequence=_numbers(table["sequence"].fill_null(-1)),
         session=_sessions(table["session_key"]),
+        id=row_id,
     )
     order = np.lexsort((row_id, events.item, events.sequence, events.occurred_at, events.user))
     return EventLog(events.take(order), withdrawn[order])

@@ -1,12 +1,14 @@
 """Sparse matrices whose rows keep only what is strongest in them."""
 
+from typing import TypeAlias
+
 import numpy as np
-from scipy import sparse
+from scipy.sparse import csr_array
 
 from graph.arrays import Bools, Float32s
 from graph.storage.errors import BadInputError
 
-Csr = sparse.csr_array
+Csr: TypeAlias = csr_array
 
 
 def keep_strongest(matrix: Csr, n: int) -> Csr:

@@ -47,6 +47,7 @@ def make_snapshot() -> MakeSnapshot:
             occurred_at=day[order] * DAY_US,
             sequence=sequence[order],
             session=np.full(len(rows), -1, np.int64),
+            id=order.astype(np.int64),
         )
         links = np.array(sorted(item_category), np.int32).reshape(-1, 2)
         items = ItemVersions(
