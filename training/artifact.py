@@ -11,19 +11,27 @@ artifacts/m7.12/       manifest.json and what was rebuilt from the events of its
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from scipy import sparse
 
 from graph.ids import IdMap
 from graph.storage.errors import ArtifactError
-from training.artifact_arrays import read_array, read_table
+from training.artifact_arrays import read_array, read_json, read_table
 from training.artifact_manifest import MANIFEST, MODEL_FILES, Manifest, broken, check_file, model_folder, read_manifest
+from training.config import NetConfig
 from training.gate import Gate, read_gate
 from training.memories import Memory, read_memories
+from training.mixture import Mixture
+from training.mixture_net import NetSource
+from training.model import InterestNet
 from training.segments import Segments, read_segments
 
 ITEM_COLUMNS = ("external_id", "id", "name", "available")
@@ -61,6 +69,20 @@ class Artifact:
     @property
     def model_path(self) -> Path:
         return model_folder(self.path.parent, self.manifest.model)
+
+    @cached_property
+    def net(self) -> InterestNet:
+        """The net, ready to encode users. Raises ArtifactError when weights and settings do not fit."""
+        weights, settings = (self.model_path / name for name in MODEL_FILES)
+        try:
+            return InterestNet.from_state(NetConfig(**read_json(settings)), load_file(weights))
+        except (ValidationError, SafetensorError, KeyError, RuntimeError) as error:
+            raise broken(weights, f"does not fit {settings.name} ({error})") from error
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """The whole model as of this revision: what scores and ranks."""
+        return Mixture(NetSource(self.net, self.item_vectors), self.memories, self.popularity, self.gate)
 
 
 def load_artifact(path: Path, *, verify: bool = True) -> Artifact:

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from graph.arrays import Bools, Float32s, Float64s, Int64s
 from graph.histories import Histories
+from training.evaluation.queries import Queries
 from training.gate import Gate
 from training.mixture import Evidence, Mixture, features_of, speaks_of
 from training.mixture_net import strongest_of
-from training.validation import Validation
 
 STRONGEST = 100
 """Items of each source that become candidates of a query."""
@@ -55,39 +55,42 @@ def neutral_gate(sources: tuple[str, ...], n_features: int) -> Gate:
 
 def fit_gate(
     mixture: Mixture,
-    queries: Validation,
-    now_us: Int64s,
+    queries: Queries,
     *,
+    exclude_seen: bool,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Gate:
-    """The gate of `mixture`, whose memories and net must come from events before `now_us` [B] alone."""
-    data = collect(mixture, queries, now_us, progress=progress)
+    """The gate of `mixture`, whose net and memories must know nothing of what the queries ask.
+
+    exclude_seen: rank only what is new to the user, for data in which nobody comes back to an item.
+    """
+    data = collect(mixture, queries, progress=progress)
     mean, scale = data.features.mean(axis=0), data.features.std(axis=0)
     gate = replace(
         neutral_gate(mixture.sources, data.features.shape[1]), mean=mean, scale=np.where(scale > 1e-6, scale, 1.0)
     )
-    objectives = _objectives(data, exclude_seen=queries.exclude_seen)
+    objectives = _objectives(data, exclude_seen=exclude_seen)
     return _by_ndcg(_by_cross_entropy(gate, data, objectives), data, objectives)
 
 
 def collect(
     mixture: Mixture,
-    queries: Validation,
-    now_us: Int64s,
+    queries: Queries,
     *,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Candidates:
-    n, n_items = len(queries.histories), len(mixture.popularity)
+    n, n_items = len(queries), len(mixture.popularity)
     popular = strongest_of(mixture.popularity, STRONGEST)
     rows: list[_Query] = []
     features, speaks = [], []
+    offsets, relevant_items = queries.relevance.indptr, queries.relevance.indices
     for part in np.array_split(np.arange(n), max(1, -(-n * n_items // _CHUNK_CELLS))):
         histories = queries.histories.select(part)
-        evidence = mixture.evidence(histories, now_us[part])
+        evidence = mixture.evidence(histories, queries.now_us[part])
         features.append(features_of(histories, evidence.recalled, evidence.net.max(axis=1)))
         speaks.append(speaks_of(histories, evidence.recalled))
         for row, query in enumerate(part):
-            relevant = queries.relevant[queries.relevant_offsets[query] : queries.relevant_offsets[query + 1]]
+            relevant = relevant_items[offsets[query] : offsets[query + 1]]
             rows.append(_query(mixture, evidence, histories, row, relevant, popular))
         if progress:
             progress(len(rows), n)

@@ -10,22 +10,26 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
-from graph.arrays import Float32s, Int64s
+from graph.arrays import Float32s
 from graph.histories import Histories
 from graph.memories.co_occurrence import co_occurrence
 from graph.memories.ease import ease
+from graph.memories.incidence import MAX_HISTORY
 from graph.memories.popularity import popularity
 from graph.memories.transitions import transitions
+from training.evaluation.queries import Queries
 from training.memories import ItemToItem, Memory, Repeats
 from training.mixture_net import strongest_of
-from training.validation import Validation
 
-RECIPES: dict[str, Callable[[Histories], sparse.csr_array]] = {
-    "follows": transitions,
-    "near": lambda histories: transitions(histories, both_directions=True),
-    "together": co_occurrence,
-    "ease": ease,
+RECIPES: dict[str, Callable[[Histories, int], sparse.csr_array]] = {
+    "follows": lambda histories, keep: transitions(histories, keep=keep),
+    "near": lambda histories, keep: transitions(histories, both_directions=True, keep=keep),
+    "together": lambda histories, keep: co_occurrence(histories, keep=keep),
+    "ease": lambda histories, keep: ease(histories, keep=keep),
 }
+FEW_RECIPES = ("follows", "ease")
+"""Of long histories only these are counted: `near` and `together` cost minutes there and say what EASE says better."""
+MANY_PAIRS = 200_000_000
 DECAYS = (0.5, 0.7, 0.9, 0.97)
 HALF_LIVES_DAYS = (30.0, 90.0, 180.0, None)
 POPULARITY_HALF_LIVES_DAYS = (7.0, 30.0, 180.0, None)
@@ -37,37 +41,45 @@ UNIFORM = 1e-3
 
 def refit(memories: Sequence[Memory], histories: Histories) -> tuple[Memory, ...]:
     """The same memories, counted anew."""
+    keep = kept(histories)
     return tuple(
-        replace(memory, neighbours=RECIPES[memory.recipe](histories)) if isinstance(memory, ItemToItem) else memory
+        replace(memory, neighbours=RECIPES[memory.recipe](histories, keep))
+        if isinstance(memory, ItemToItem)
+        else memory
         for memory in memories
     )
 
 
-def choose_memories(histories: Histories, queries: Validation, now_us: Int64s) -> tuple[Memory, ...]:
+def kept(histories: Histories) -> int:
+    """Strongest neighbours of an item that a memory keeps: 1,000, fewer where the catalog is large (200 MB a memory)."""
+    return int(np.clip(25_000_000 // max(1, histories.n_items), 100, 1_000))
+
+
+def choose_memories(histories: Histories, queries: Queries, *, exclude_seen: bool) -> tuple[Memory, ...]:
     """Memories counted from `histories`, each with the setting that ranks best by itself on (some of) the queries.
 
     Own items come back or they do not: where the protocol leaves them out, there is no memory of repeats. What speaks
     for other items is judged by the items new to the user.
     """
     chosen: list[Memory] = []
-    some = queries.sample(QUERIES)
-    now = now_us[: len(some.histories)]
-    for name, recipe in RECIPES.items():
-        neighbours = recipe(histories)
+    some = sample(queries, QUERIES)
+    pairs = (np.minimum(histories.lengths, MAX_HISTORY).astype(float) ** 2).sum()
+    for name in RECIPES if pairs < MANY_PAIRS else FEW_RECIPES:
+        neighbours = RECIPES[name](histories, kept(histories))
         options = [ItemToItem(name, decay, name, neighbours) for decay in DECAYS]
-        chosen.append(max(options, key=lambda m: ranking_quality(m.recall(some.histories, now), some, new_only=True)))
-    if not queries.exclude_seen:
+        chosen.append(max(options, key=lambda m: _quality(m, some, new_only=True)))
+    if not exclude_seen:
         repeats = [Repeats("repeats", half_life) for half_life in HALF_LIVES_DAYS]
-        chosen.append(max(repeats, key=lambda m: ranking_quality(m.recall(some.histories, now), some, new_only=False)))
+        chosen.append(max(repeats, key=lambda m: _quality(m, some, new_only=False)))
     return tuple(chosen)
 
 
-def choose_popularity(histories: Histories, queries: Validation, now_us: int) -> float | None:
+def choose_popularity(histories: Histories, queries: Queries, now_us: int) -> float | None:
     """The half-life in days (None: no decay) under which what people did next was likeliest."""
 
     def likelihood(half_life: float | None) -> float:
         p = popular(histories, now_us, half_life)
-        return float(np.log(p[queries.relevant]).mean())
+        return float(np.log(p[queries.relevance.indices]).mean())
 
     return max(POPULARITY_HALF_LIVES_DAYS, key=likelihood)
 
@@ -79,13 +91,13 @@ def popular(histories: Histories, now_us: int, half_life_days: float | None) -> 
     return (1 - UNIFORM) * share + UNIFORM * uniform if share.any() else np.full_like(share, uniform)
 
 
-def ranking_quality(recalled: sparse.csr_array, queries: Validation, *, new_only: bool, k: int = 10) -> float:
+def ranking_quality(recalled: sparse.csr_array, queries: Queries, *, new_only: bool, k: int = 10) -> float:
     """Mean NDCG@k of a sparse recall by itself; `new_only` takes the user's own items out of ranking and relevance."""
     discount = 1 / np.log2(np.arange(k) + 2)
     gains = []
-    own = queries.histories
+    own, relevance = queries.histories, queries.relevance
     for row in range(len(own)):
-        relevant = queries.relevant[queries.relevant_offsets[row] : queries.relevant_offsets[row + 1]]
+        relevant = relevance.indices[relevance.indptr[row] : relevance.indptr[row + 1]]
         part = slice(recalled.indptr[row], recalled.indptr[row + 1])
         items, p = recalled.indices[part], recalled.data[part]
         if new_only:
@@ -97,3 +109,14 @@ def ranking_quality(recalled: sparse.csr_array, queries: Validation, *, new_only
             hit = np.isin(items[best[np.argsort(-p[best], kind="stable")]], relevant)
             gains.append((hit * discount[: len(hit)]).sum() / discount[: min(k, len(relevant))].sum())
     return float(np.mean(gains)) if gains else 0.0
+
+
+def _quality(memory: Memory, queries: Queries, *, new_only: bool) -> float:
+    return ranking_quality(memory.recall(queries.histories, queries.now_us), queries, new_only=new_only)
+
+
+def sample(queries: Queries, n: int) -> Queries:
+    """At most n of the queries, always the same ones."""
+    if len(queries) <= n:
+        return queries
+    return queries.select(np.sort(np.random.default_rng(0).choice(len(queries), n, replace=False)))

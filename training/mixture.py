@@ -9,7 +9,7 @@ Evaluation asks for `scores` (dense), serving for `rank` and `explain` (one user
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -62,6 +62,9 @@ class Mixture:
     @property
     def sources(self) -> tuple[str, ...]:
         return NET, *(memory.name for memory in self.memories), POPULARITY
+
+    def with_gate(self, gate: Gate) -> "Mixture":
+        return replace(self, gate=gate)
 
     def scores(self, histories: Histories, now_us: Int64s) -> Float32s:
         """log p(next item), float32 [B, V]: the exact form that everything else is tested against."""

@@ -1,0 +1,158 @@
+"""A model and a snapshot make a mixture: weights, gate and settings are learned once, all else is counted anew.
+
+snapshot ─ graph ─ net ─> item vectors ┐
+         └ histories ───> memories     ├─> Mixture ─> Revision (what `artifact_publish` writes)
+model ─── weights, gate, settings ─────┘
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch_geometric.data import HeteroData
+
+from graph.arrays import Float32s
+from graph.build import build_graph
+from graph.histories import Histories, histories_of
+from graph.schema import CATEGORY, ITEM
+from graph.snapshot import Snapshot
+from graph.storage.errors import ArtifactError
+from graph.taxonomy import ancestors_matrix
+from training.artifact_manifest import KindEntry
+from training.artifact_publish import Revision
+from training.gate import Gate
+from training.memories import Memory
+from training.memories_fit import popular, refit
+from training.mixture import Mixture
+from training.mixture_net import NetSource, item_vectors_of
+from training.model import InterestNet
+from training.segments import Segments, one_vector
+from training.segments_fit import find_segments, with_members
+
+Stage = Callable[[str], None]
+"""Told the name of each stage as it begins, for progress."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What outlives a revision. Of `memories` only the settings are used, of `segments` all but the members."""
+
+    net: InterestNet
+    gate: Gate
+    memories: tuple[Memory, ...]
+    popularity_half_life_days: float | None
+    kinds: tuple[KindEntry, ...]
+    vector_space: str
+    segments: Segments | None = None
+
+
+def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
+    return tuple(
+        KindEntry(name=k.name, weight=k.weight, sign=k.sign, half_life_days=k.half_life_days) for k in snapshot.kinds
+    )
+
+
+def graph_of(snapshot: Snapshot) -> HeteroData:
+    """The graph with surrogate ids as `node_id`: by these the net finds its rows, however the index space has grown."""
+    graph = build_graph(snapshot)
+    graph[ITEM].node_id = torch.from_numpy(snapshot.items.surrogate.copy())
+    graph[CATEGORY].node_id = torch.from_numpy(snapshot.categories.surrogate.copy())
+    return graph
+
+
+def mixture_of(model: Model, snapshot: Snapshot, stage: Stage = lambda _: None) -> Mixture:
+    """The model as of the snapshot. ArtifactError if its event kinds are not those that the net learned."""
+    check_kinds(model.kinds, snapshot)
+    stage("graph")
+    graph = graph_of(snapshot)
+    stage("item vectors")
+    vectors = item_vectors_of(model.net, graph)
+    stage("memories")
+    histories = histories_of(snapshot)
+    return Mixture(
+        net=NetSource(model.net, vectors),
+        memories=refit(model.memories, histories),
+        popularity=popular(histories, snapshot.as_of, model.popularity_half_life_days),
+        gate=model.gate,
+    )
+
+
+def check_kinds(learned: Sequence[KindEntry], snapshot: Snapshot) -> None:
+    """The net numbers event kinds by their place: new ones may follow, none may move."""
+    before, now = [kind.name for kind in learned], [kind.name for kind in snapshot.kinds[: len(learned)]]
+    if now != before:
+        raise ArtifactError(
+            f"The model learned the event kinds {', '.join(before)}; the store has {', '.join(now)}.",
+            hint="Train a new model with `penchant train`.",
+        )
+
+
+def revision_of(
+    model: Model,
+    mixture: Mixture,
+    snapshot: Snapshot,
+    *,
+    config: dict[str, Any],
+    metrics: dict[str, float],
+    seed: int = 0,
+    stage: Stage = lambda _: None,
+) -> Revision:
+    """Everything that a revision's folder holds. A model without segments gets them found here."""
+    histories = histories_of(snapshot)
+    stage("user vectors")
+    users = user_vectors_of(mixture.net, histories)
+    weights = np.full(users.shape[:2], 1 / users.shape[1], np.float32) * (histories.lengths > 0)[:, None]
+    single = one_vector(users, weights)
+    stage("segments")
+    if model.segments is None:
+        segments = find_segments(single, histories, snapshot, vector_space=model.vector_space, seed=seed)
+    else:
+        segments = with_members(model.segments, single)
+    return Revision(
+        items=snapshot.items,
+        categories=snapshot.categories,
+        users=snapshot.users,
+        item_names=snapshot.item_names,
+        item_available=snapshot.item_available,
+        category_names=snapshot.category_names,
+        category_parent=snapshot.category_parent,
+        item_categories=item_categories_of(snapshot),
+        item_vectors=mixture.net.vectors,
+        category_vectors=category_vectors_of(mixture, snapshot),
+        user_vectors=users,
+        user_weights=weights,
+        popularity=mixture.popularity,
+        memories=mixture.memories,
+        gate=mixture.gate,
+        segments=segments,
+        kinds=model.kinds,
+        as_of=snapshot.as_of,
+        known_at=snapshot.known_at,
+        snapshot_hash=snapshot.content_hash,
+        vector_space=model.vector_space,
+        config=config,
+        metrics=metrics,
+    )
+
+
+def user_vectors_of(net: NetSource, histories: Histories) -> Float32s:
+    """[U, K, dim] of all users; 0 for one without history, of whom the net knows nothing."""
+    vectors = net.users(histories)
+    vectors[histories.lengths == 0] = 0
+    return vectors
+
+
+def category_vectors_of(mixture: Mixture, snapshot: Snapshot) -> Float32s:
+    """[C, dim]: the normalised mean of the items below each category, weighted by how popular they are; 0 for none."""
+    below = ancestors_matrix(snapshot.item_category, snapshot.category_parent, len(snapshot.items)).astype(np.float32)
+    total = sparse.csr_array(below).T @ (mixture.net.vectors * mixture.popularity[:, None])
+    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def item_categories_of(snapshot: Snapshot) -> sparse.csr_array:
+    item, category = snapshot.item_category
+    shape = (len(snapshot.items), len(snapshot.categories))
+    return sparse.coo_array((np.ones(len(item), np.float32), (item, category)), shape=shape).tocsr()

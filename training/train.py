@@ -1,0 +1,111 @@
+"""Training, in order: the net on the graph of the training part, the memories, the gate on validation queries.
+
+`learn` needs no store: two snapshots' worth of arrays in, a `Model` out. The command around it is in `cli.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graph.histories import Histories, histories_of
+from graph.snapshot import Snapshot
+from training.config import NetConfig, Sizes, default_config
+from training.evaluation.queries import Queries
+from training.fit import FitResult, Progress, fit
+from training.gate_fit import fit_gate, neutral_gate
+from training.memories_fit import choose_memories, choose_popularity, popular, sample
+from training.mixture import NET, POPULARITY, Mixture
+from training.mixture_build import Model, Stage, graph_of, kinds_of
+from training.mixture_net import NetSource, item_vectors_of
+from training.validation import Validation
+
+GATE_QUERIES = 4_000
+NET_QUERIES = 4_000
+RARE_REPEATS = 0.01
+"""Where fewer of what users do next are items they had before, nobody comes back: seen items are then no candidates."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """`mixture` is the model as of the training part, on which the gate was fitted and the promotion is decided."""
+
+    model: Model
+    mixture: Mixture
+    fit: FitResult
+    exclude_seen: bool
+
+
+def config_for(trained: Snapshot, changes: dict[str, Any]) -> NetConfig:
+    """The defaults for data of this size, with `changes` that the caller insists on."""
+    histories = histories_of(trained)
+    steps = int(_steps(histories).sum())
+    sizes = Sizes(users=len(histories), items=len(trained.items), events=len(histories.item), steps=steps)
+    return NetConfig(**(default_config(sizes).model_dump() | changes))
+
+
+def learn(
+    trained: Snapshot,
+    validation: Queries,
+    config: NetConfig,
+    *,
+    vector_space: str,
+    device: str = "auto",
+    checkpoint_dir: Path | None = None,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    stage: Stage = lambda _: None,
+) -> Learned:
+    """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError."""
+    histories = histories_of(trained)
+    exclude_seen = share_of_repeats(validation) < RARE_REPEATS
+    stage("graph")
+    graph = graph_of(trained)
+    stage("net")
+    result = fit(
+        graph,
+        histories,
+        _for_net(sample(validation, NET_QUERIES), exclude_seen=exclude_seen),
+        config,
+        n_kinds=len(trained.kinds),
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
+        on_progress=on_progress,
+        device=device,
+    )
+    stage("memories")
+    net = result.net.cpu()
+    memories = choose_memories(histories, validation, exclude_seen=exclude_seen)
+    half_life = choose_popularity(histories, validation, trained.as_of)
+    stage("gate")
+    sources = (NET, *(memory.name for memory in memories), POPULARITY)
+    mixture = Mixture(
+        net=NetSource(net, item_vectors_of(net, graph)),
+        memories=memories,
+        popularity=popular(histories, trained.as_of, half_life),
+        gate=neutral_gate(sources, 2 + 2 * len(memories)),
+    )
+    mixture = mixture.with_gate(fit_gate(mixture, sample(validation, GATE_QUERIES), exclude_seen=exclude_seen))
+    model = Model(net, mixture.gate, memories, half_life, kinds_of(trained), vector_space)
+    return Learned(model, mixture, result, exclude_seen)
+
+
+def share_of_repeats(queries: Queries) -> float:
+    """How many of the relevant items the users had before."""
+    row = np.repeat(np.arange(len(queries)), np.diff(queries.relevance.indptr))
+    return float(queries.had(row, queries.relevance.indices).mean())
+
+
+def _for_net(queries: Queries, *, exclude_seen: bool) -> Validation:
+    """The queries as the net's own validation takes them; users whose answers are all seen are left out."""
+    asked = queries.under("exclude" if exclude_seen else "include")
+    relevance = asked.relevance
+    return Validation(asked.histories, relevance.indptr.astype(np.int64), relevance.indices, exclude_seen)
+
+
+def _steps(histories: Histories) -> Any:
+    """Steps of each user, [U]."""
+    last = np.maximum(histories.offsets[1:] - 1, 0)
+    return np.where(histories.lengths > 0, histories.step[last] + 1, 0) if len(histories.step) else histories.lengths
