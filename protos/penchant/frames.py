@@ -15,7 +15,7 @@ except ImportError as error:
     raise ImportError("Tables and Parquet need Arrow: pip install 'penchant-client[arrow]'") from error
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped, unused-ignore]  # stubs are not always installed
     import polars as pl
 
 

@@ -2,7 +2,7 @@
 
 import json
 import random
-import time
+from time import monotonic, sleep
 
 import grpc
 
@@ -39,13 +39,13 @@ class Attempts:
     def __init__(self, deadline_ms: float, retries: int) -> None:
         if deadline_ms <= 0:
             raise ValueError(f"deadline_ms must be above 0, not {deadline_ms}")
-        self._ends = time.monotonic() + deadline_ms / 1_000
+        self._ends = monotonic() + deadline_ms / 1_000
         self._retries = retries
         self._failures = 0
 
     def left_s(self) -> float:
         """Seconds until the deadline, never negative."""
-        return max(0.0, self._ends - time.monotonic())
+        return max(0.0, self._ends - monotonic())
 
     def progressed(self) -> None:
         """Something arrived, so that earlier failures no longer count."""
@@ -60,7 +60,7 @@ class Attempts:
         pause_s = _pause_s(error, self._failures, anyway)
         if pause_s is None or self._failures > self._retries or pause_s >= self.left_s():
             raise error
-        time.sleep(pause_s)
+        sleep(pause_s)
 
 
 def _pause_s(error: PenchantError, failures: int, anyway: bool) -> float | None:

@@ -34,7 +34,7 @@ class Segment(google.protobuf.message.Message):
     label: builtins.str
     """A name for people, made from the leading categories; may change from revision to revision."""
     size: builtins.int
-    """Number of users whose largest weight lies on this segment, as of the revision."""
+    """Number of users whose largest weight lies on this segment, as of the revision; 0 or more."""
     share: builtins.float
     """That number divided by the number of users with a segment, 0 to 1."""
     @property

@@ -1,0 +1,136 @@
+"""A call is sent again where that helps and is harmless, and never otherwise."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import grpc
+import penchant
+import pytest
+from penchant import Event, Item, PenchantClient
+from penchant.rpcs import RPCS
+from penchant.v1.catalog_pb2 import UpsertItemsResponse
+from penchant.v1.event_pb2 import RecordEventsResponse
+from penchant.v1.interest_pb2 import RecommendResponse
+from penchant.v1.model_pb2 import RollbackModelResponse
+
+if TYPE_CHECKING:
+    from tests.protos.conftest import FakeServer
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_unavailable_is_tried_again_with_growing_pauses(
+    client: PenchantClient, fake: "FakeServer", pauses: list[float]
+) -> None:
+    fake.refuses("Recommend", UNAVAILABLE, times=3)
+    fake.answers("Recommend", RecommendResponse(model_version="m7.12"))
+    assert client.recommend("u1").model_version == "m7.12"
+    assert len(pauses) == 3
+    assert 0.05 <= pauses[0] <= 0.1
+    assert 0.2 <= pauses[2] <= 0.4
+
+
+def test_it_ends_with_the_error_after_the_last_retry(
+    client: PenchantClient, fake: "FakeServer", pauses: list[float]
+) -> None:
+    fake.refuses("Recommend", UNAVAILABLE, times=5)
+    with pytest.raises(penchant.UnavailableError):
+        client.recommend("u1")
+    assert len(fake.asked["Recommend"]) == 4
+
+
+@pytest.mark.parametrize("code", [UNAVAILABLE, EXHAUSTED])
+def test_the_pause_is_what_retry_info_asks_for(
+    code: grpc.StatusCode, client: PenchantClient, fake: "FakeServer", pauses: list[float]
+) -> None:
+    fake.refuses("Recommend", code, retry_after_s=1.5)
+    fake.answers("Recommend", RecommendResponse())
+    client.recommend("u1")
+    assert len(pauses) == 1
+    assert 1.5 <= pauses[0] <= 1.65
+
+
+def test_a_pause_beyond_the_deadline_is_not_waited_for(
+    client: PenchantClient, fake: "FakeServer", pauses: list[float]
+) -> None:
+    fake.refuses("Recommend", UNAVAILABLE, retry_after_s=30)
+    with pytest.raises(penchant.UnavailableError) as caught:
+        client.recommend("u1", deadline_ms=5_000)
+    assert caught.value.retry_after_s == 30
+    assert pauses == []
+
+
+@pytest.mark.parametrize(
+    "code", [code for code in grpc.StatusCode if code not in (grpc.StatusCode.OK, UNAVAILABLE)], ids=lambda c: c.name
+)
+def test_nothing_else_is_tried_again(
+    code: grpc.StatusCode, client: PenchantClient, fake: "FakeServer", pauses: list[float]
+) -> None:
+    # RESOURCE_EXHAUSTED without RetryInfo is a message too large, which will not shrink; no other code may have it.
+    fake.refuses("Recommend", code, retry_after_s=None if code is EXHAUSTED else 0.1)
+    with pytest.raises(penchant.PenchantError):
+        client.recommend("u1")
+    assert pauses == []
+
+
+def test_a_server_that_does_not_answer_in_time_is_not_asked_again(client: PenchantClient, fake: "FakeServer") -> None:
+    fake.answers("Recommend", 0.5, RecommendResponse())
+    with pytest.raises(penchant.DeadlineExceededError):
+        client.recommend("u1", deadline_ms=100)
+    assert len(fake.asked["Recommend"]) == 1
+
+
+def test_all_tries_share_one_deadline(client: PenchantClient, fake: "FakeServer") -> None:
+    fake.answers("Recommend", 0.5, fake.refusal(UNAVAILABLE))
+    fake.answers("Recommend", RecommendResponse())
+    client.recommend("u1", deadline_ms=3_000)
+    first, second = fake.deadlines_s
+    assert second <= first - 0.5
+
+
+def test_a_deadline_of_zero_is_refused(client: PenchantClient) -> None:
+    with pytest.raises(ValueError, match="deadline_ms must be above 0"):
+        client.recommend("u1", deadline_ms=0)
+
+
+def test_a_server_that_is_not_there_is_unavailable(pauses: list[float]) -> None:
+    with PenchantClient("127.0.0.1:1", retries=1) as client, pytest.raises(penchant.UnavailableError):
+        client.get_server_info()
+    assert len(pauses) == 1
+
+
+WRITES: list[tuple[str, Callable[[PenchantClient], object], object]] = [
+    ("RecordEvents", lambda c: c.record_events([Event(user="u", item="i", kind="view")]), RecordEventsResponse()),
+    ("UpsertItems", lambda c: c.upsert_items([Item(id="i")]), UpsertItemsResponse()),
+    ("RollbackModel", lambda c: c.rollback_model(from_version="m7.12"), RollbackModelResponse()),
+]
+
+
+@pytest.mark.parametrize(("rpc", "write", "answer"), WRITES, ids=[row[0] for row in WRITES])
+def test_writes_that_are_harmless_to_repeat_are_sent_again_unchanged(
+    rpc: str,
+    write: Callable[[PenchantClient], object],
+    answer: RecordEventsResponse,
+    client: PenchantClient,
+    fake: "FakeServer",
+    pauses: list[float],
+) -> None:
+    fake.refuses(rpc, UNAVAILABLE)
+    fake.answers(rpc, answer)
+    write(client)
+    first, second = fake.asked[rpc]
+    assert first == second
+
+
+def test_a_rollback_that_does_not_say_from_where_is_not_sent_again(
+    client: PenchantClient, fake: "FakeServer", pauses: list[float]
+) -> None:
+    fake.refuses("RollbackModel", UNAVAILABLE)
+    with pytest.raises(penchant.UnavailableError):
+        client.rollback_model(reason="worse")
+    assert pauses == []
+
+
+def test_the_contract_calls_everything_but_a_rollback_repeatable() -> None:
+    assert [rpc.name for rpc in RPCS.values() if not rpc.repeatable] == ["RollbackModel"]
