@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from sqlalchemy import JSON, Connection, Select, Table, TableValuedAlias, Text, bindparam, column, func
+from sqlalchemy import JSON, BigInteger, Connection, Select, Table, TableValuedAlias, Text, bindparam, column, func
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from graph.storage.rules import written_json
@@ -45,9 +45,12 @@ def read_frame(connection: Connection, query: Select[Any], schema: Mapping[str, 
     return pl.DataFrame(series)
 
 
-def listed(connection: Connection, values: Iterable[str]) -> TableValuedAlias:
-    """Any number of strings as a table with the one column `value`, sent as a single parameter."""
+def listed(
+    connection: Connection, of: Iterable[str] | Iterable[int], kind: type[Text] | type[BigInteger] = Text
+) -> TableValuedAlias:
+    """Any number of strings or integers as a table with the one column `value`, sent as a single parameter."""
+    values = list(of)
     if connection.dialect.name == "sqlite":
-        return func.json_each(json.dumps(list(values))).table_valued(column("value", Text))
-    strings = bindparam(None, list(values), type_=ARRAY(Text))
-    return func.unnest(strings).table_valued(column("value", Text)).render_derived()
+        return func.json_each(json.dumps(values)).table_valued(column("value", kind))
+    strings = bindparam(None, values, type_=ARRAY(kind))
+    return func.unnest(strings).table_valued(column("value", kind)).render_derived()

@@ -4,7 +4,7 @@ External ids are the shop's strings. Times are int64 microseconds UTC. JSON trav
 be missing from a table altogether; `canonical` adds them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -83,6 +83,6 @@ def canonical(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=pa.schema([field.with_nullable(True) for field in schema]))
 
 
-def table_of(schema: pa.Schema, rows: list[Mapping[str, Any]]) -> pa.Table:
+def table_of(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """A canonical table from a few dicts, for tests and single calls."""
     return canonical(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), schema)

@@ -2,18 +2,24 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
 from graph.storage.outcomes import Outcome, Outcomes
-from graph.storage.times import DAY_US
+from graph.storage.times import DAY_US, EVER_US, SECOND_US
 
 MAX_ID_BYTES = 512
 """Longer ids do not fit into an index page of PostgreSQL together with others."""
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""A NUL as JSON writes it; with another backslash before, it would be a backslash and letters."""
 FUTURE_TOLERANCE_US = DAY_US
 """How far a clock may be ahead of ours before we disbelieve it."""
+
+CLOCK_TOLERANCE_US = 300 * SECOND_US
+"""The same for the catalog, where a version from tomorrow would hold today: what is current is the newest version."""
 
 
 def refuse_bad_ids(frame: pl.DataFrame, outcomes: Outcomes, column: str, *, nullable: bool = False) -> pl.DataFrame:
@@ -42,6 +48,14 @@ def refuse_bad_times(
         frame, value < earliest, Outcome.BAD_TIME, _at(column, value) + pl.lit(" is before 1970; are its units right?")
     )
     return outcomes.refuse(frame, value > latest, Outcome.BAD_TIME, _at(column, value) + pl.lit(" lies in the future"))
+
+
+def refuse_bad_versions(frame: pl.DataFrame, outcomes: Outcomes, *, latest: int) -> pl.DataFrame:
+    """What versions of items and categories share: a name that can be stored and a `valid_from` that has come."""
+    frame = refuse_nul(frame, outcomes, "name", Outcome.BAD_VALUE)
+    dated = pl.col("valid_from") != EVER_US
+    early = outcomes.refuse(frame, dated & (pl.col("valid_from") < 0), Outcome.BAD_TIME, "valid_from is before 1970")
+    return refuse_bad_times(early, outcomes, "valid_from", latest=latest, earliest=EVER_US)
 
 
 def _at(column: str, value: pl.Expr) -> pl.Expr:
@@ -74,17 +88,20 @@ def written_json(value: Mapping[str, Any] | None) -> str | None:
 
 def _canonical(text: str) -> str | None:
     try:
-        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        value = json.loads(text, parse_constant=_number, parse_float=_number)
         written = written_json(value)
         (written or "").encode()  # fails on lone surrogates
     except (ValueError, RecursionError):
         return None
-    return written if isinstance(value, dict) and "\\u0000" not in str(written) else None
+    return written if isinstance(value, dict) and not _NUL.search(str(written)) else None
 
 
-def _finite(text: str) -> float:
-    """Reads a number; json also calls it with "NaN", "Infinity" and "-Infinity"."""
+def _number(text: str) -> float | int:
+    """Reads a number; json also calls it with "NaN", "Infinity" and "-Infinity".
+
+    1e20 and 100000000000000000000 are one number: jsonb would give the first back as the second.
+    """
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(text)
-    return value
+    return int(value) if value.is_integer() else value

@@ -36,13 +36,15 @@ metadata = MetaData(
 # SQLite gives a rowid (and so an automatic number) only to a column declared INTEGER.
 Id = BigInteger().with_variant(Integer, "sqlite")
 Micros = BigInteger
-Json = JSON().with_variant(JSONB, "postgresql")
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+# Ordered by code point on both engines, whatever language the database was made in: lists are paged in this order.
+ExternalId = Text().with_variant(Text(collation="C"), "postgresql")
 
 user = Table(
     "user",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("external_id", Text, nullable=False, unique=True),
+    Column("external_id", ExternalId, nullable=False, unique=True),
     Column("attributes", Json, comment="what the shop knows of the user; no model input by default"),
     Column("recorded_at", Micros, nullable=False),
 )
@@ -51,7 +53,7 @@ item = Table(
     "item",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("external_id", Text, nullable=False, unique=True),
+    Column("external_id", ExternalId, nullable=False, unique=True),
     Column("recorded_at", Micros, nullable=False),
 )
 
@@ -81,7 +83,7 @@ category = Table(
     "category",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("external_id", Text, nullable=False, unique=True),
+    Column("external_id", ExternalId, nullable=False, unique=True),
     Column("recorded_at", Micros, nullable=False),
 )
 
@@ -130,7 +132,7 @@ interaction = Table(
     "interaction",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("event_id", Text, nullable=False, unique=True),
+    Column("event_id", ExternalId, nullable=False, unique=True),
     Column("user_id", Id, ForeignKey("user.id"), nullable=False),
     Column("item_id", Id, ForeignKey("item.id"), nullable=False),
     Column("kind_id", SmallInteger().with_variant(Integer, "sqlite"), ForeignKey("event_kind.id"), nullable=False),
@@ -138,7 +140,7 @@ interaction = Table(
     Column("session_key", Text, comment="basket or visit"),
     Column("sequence", BigInteger, comment="the source's order within one instant"),
     Column("context", Json),
-    Column("retracts", Text, comment="the event_id that this event of kind retract withdraws"),
+    Column("retracts", ExternalId, comment="the event_id that this event of kind retract withdraws"),
     Column("occurred_at", Micros, nullable=False),
     Column("recorded_at", Micros, nullable=False),
     Index("ix_interaction_user_id_occurred_at", "user_id", "occurred_at"),

@@ -19,6 +19,7 @@ OLDEST_SERVER_SCHEMA = "0001"
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 SMALL_ID = sa.SmallInteger().with_variant(sa.Integer(), "sqlite")
+EXTERNAL_ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 MICROS = sa.BigInteger()
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
@@ -67,7 +68,7 @@ def _create_externals() -> None:
         op.create_table(
             name,
             _column("id", ID),
-            _column("external_id", sa.Text()),
+            _column("external_id", EXTERNAL_ID),
             *(attributes if name == "user" else []),
             _column("recorded_at", MICROS),
             _key(name),
@@ -144,7 +145,7 @@ def _create_events() -> None:
     op.create_table(
         "interaction",
         _column("id", ID),
-        _column("event_id", sa.Text()),
+        _column("event_id", EXTERNAL_ID),
         _column("user_id", ID),
         _column("item_id", ID),
         _column("kind_id", SMALL_ID),
@@ -152,7 +153,7 @@ def _create_events() -> None:
         _nullable("session_key", sa.Text(), comment="basket or visit"),
         _nullable("sequence", sa.BigInteger(), comment="the source's order within one instant"),
         _nullable("context", JSON),
-        _nullable("retracts", sa.Text(), comment="the event_id that this event of kind retract withdraws"),
+        _nullable("retracts", EXTERNAL_ID, comment="the event_id that this event of kind retract withdraws"),
         _column("occurred_at", MICROS),
         _column("recorded_at", MICROS),
         _key("interaction"),

@@ -17,8 +17,8 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 def append(database: Database, *rows: dict[str, Any], **options: Any) -> Outcomes:
-    options = {"source": "test", "unknown_items": "create", "recorded_at": NOW} | options
-    return append_events(database, table_of(EVENTS, list(rows)), **options)
+    defaults: dict[str, Any] = {"source": "test", "unknown_items": "create", "recorded_at": NOW}
+    return append_events(database, table_of(EVENTS, list(rows)), **(defaults | options))
 
 
 def stored(database: Database) -> int:
