@@ -51,12 +51,12 @@ def refit(memories: Sequence[Memory], histories: Histories) -> tuple[Memory, ...
 
 
 def kept(histories: Histories) -> int:
-    """Strongest neighbours of an item that a memory keeps: 1,000, fewer where the catalog is large (200 MB a memory)."""
+    """Strongest neighbours of an item that a memory keeps: 1,000, fewer in a large catalog (200 MB a memory)."""
     return int(np.clip(25_000_000 // max(1, histories.n_items), 100, 1_000))
 
 
 def choose_memories(histories: Histories, queries: Queries, *, exclude_seen: bool) -> tuple[Memory, ...]:
-    """Memories counted from `histories`, each with the setting that ranks best by itself on (some of) the queries.
+    """Memories counted from `histories`, each with the setting that ranks best by itself on some of the queries.
 
     Own items come back or they do not: where the protocol leaves them out, there is no memory of repeats. What speaks
     for other items is judged by the items new to the user.

@@ -73,7 +73,7 @@ class NetSource:
 
     @cached_property
     def temperature(self) -> float:
-        return self.net.temperature
+        return float(self.net.temperatures.detach().mean())
 
     @cached_property
     def _sample(self) -> Int32s:

@@ -1,0 +1,89 @@
+"""A small shop with planted groups of users, and a model trained on it once."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from graph.catalog import CatalogLog, CategoryVersions, ItemVersions
+from graph.events import EventLog, Events
+from graph.ids import IdMap
+from graph.snapshot import Snapshot, snapshot_at
+from graph.storage.kinds import EventKind
+from graph.storage.times import DAY_US, EVER_US, NEVER_US
+from training.evaluation.protocols import Split, time_split
+from training.train import Learned, config_for, learn
+
+GROUPS, USERS, ITEMS, DAYS = 4, 120, 80, 120
+"""User u belongs to group u % GROUPS, item i and category i + 1 likewise; category 0 is their root."""
+
+
+@pytest.fixture(scope="session")
+def shop() -> Snapshot:
+    """Users buy one item every few days, nine times of ten from their group, every other time one they had before.
+
+    The last user has no event.
+    """
+    random = np.random.default_rng(7)
+    rows: list[tuple[int, int, int]] = []
+    for user in range(USERS - 1):
+        own: list[int] = []
+        for day in np.sort(random.choice(DAYS, size=random.integers(15, 40), replace=False)):
+            if own and random.random() < 0.5:
+                item = own[random.integers(len(own))]
+            elif random.random() < 0.9:
+                item = int(random.integers(ITEMS // GROUPS) * GROUPS + user % GROUPS)
+            else:
+                item = int(random.integers(ITEMS))
+            own.append(item)
+            rows.append((user, int(day), item))
+    user, day, item = np.array(rows).T
+    n = len(rows)
+    events = Events(
+        user=user.astype(np.int32),
+        item=item.astype(np.int32),
+        kind=np.zeros(n, np.int16),
+        value=np.full(n, np.nan, np.float32),
+        occurred_at=day * DAY_US,
+        sequence=np.full(n, -1),
+        session=np.full(n, -1),
+        id=np.arange(n),
+    )
+    categories = GROUPS + 1
+    items = ItemVersions(
+        item=np.arange(ITEMS, dtype=np.int32),
+        valid_from=np.full(ITEMS, EVER_US),
+        name=pa.array([f"item {i}" for i in range(ITEMS)]),
+        available=np.ones(ITEMS, np.bool_),
+        deleted=np.zeros(ITEMS, np.bool_),
+        category_offsets=np.arange(ITEMS + 1),
+        category=(np.arange(ITEMS) % GROUPS + 1).astype(np.int32),
+    )
+    tree = CategoryVersions(
+        category=np.arange(categories, dtype=np.int32),
+        valid_from=np.full(categories, EVER_US),
+        name=pa.array(["All", *(f"Group {g}" for g in range(GROUPS))]),
+        parent=np.array([-1] + [0] * GROUPS, np.int32),
+        deleted=np.zeros(categories, np.bool_),
+    )
+    return snapshot_at(
+        DAYS * DAY_US,
+        DAYS * DAY_US,
+        IdMap.of([f"u{u}" for u in range(USERS)]),
+        # gaps between surrogates, as in a store whose rows came in turns
+        IdMap(pa.array([f"i{i}" for i in range(ITEMS)]), np.arange(ITEMS) * 2 + 1),
+        IdMap.of([f"c{c}" for c in range(categories)]),
+        (EventKind(1, "purchase", 1.0, 1, None),),
+        EventLog(events, np.full(n, NEVER_US)),
+        CatalogLog(ITEMS, categories, items, tree),
+    )
+
+
+@pytest.fixture(scope="session")
+def split(shop: Snapshot) -> Split:
+    return time_split(shop, test_start=100 * DAY_US)
+
+
+@pytest.fixture(scope="session")
+def learned(split: Split) -> Learned:
+    config = config_for(split.trained, {"dim": 16, "epochs": 8, "max_history": 20})
+    return learn(split.trained, split.validation, config, vector_space="m1", device="cpu")

@@ -1,0 +1,84 @@
+"""The gate: weights that sum to 1, nothing for the silent, and a fit that finds out whom to trust."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from graph.histories import Histories
+from training.evaluation.protocols import Split
+from training.gate import Gate
+from training.gate_fit import fit_gate, neutral_gate
+from training.memories import Repeats
+from training.mixture import Mixture
+from training.train import Learned
+
+
+def test_weights_sum_to_one_and_silent_sources_get_none() -> None:
+    gate = Gate(("net", "repeats", "popularity"), np.ones((2, 3)), np.array([0.0, 5.0, 0.0]), np.zeros(2), np.ones(2))
+    weights = gate(np.zeros((2, 2)), np.array([[True, True, True], [False, False, True]]))
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
+    assert weights[0, 1] > 0.9
+    assert weights[1].tolist() == [0, 0, 1]
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A memory that recalls a given matrix, whoever asks."""
+
+    type: ClassVar[str] = "oracle"
+    name: str
+    answers: sparse.csr_array
+
+    def recall(self, histories: Histories, now_us: Any) -> sparse.csr_array:
+        return sparse.csr_array(self.answers[: len(histories)])
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def arrays(self) -> dict[str, Any]:
+        return {}
+
+
+def a_mixture(learned: Learned, *memories: Any) -> Mixture:
+    sources = ("net", *(memory.name for memory in memories), "popularity")
+    return replace(learned.mixture, memories=memories, gate=neutral_gate(sources, 2 + 2 * len(memories)))
+
+
+def test_a_memory_that_knows_the_answers_is_trusted_and_noise_is_not(learned: Learned, split: Split) -> None:
+    asked = split.validation
+    truth = sparse.csr_array(asked.relevance / asked.relevance.sum(axis=1)[:, None])
+    noise = sparse.random_array(truth.shape, density=0.2, random_state=np.random.default_rng(0), format="csr")
+    noise = sparse.csr_array(noise / np.maximum(noise.sum(axis=1), 1e-9)[:, None])
+    mixture = a_mixture(learned, Oracle("truth", truth), Oracle("noise", noise.astype(np.float32)))
+    gate = fit_gate(mixture, asked, exclude_seen=False)
+    weights = mixture.with_gate(gate).evidence(asked.histories, asked.now_us).weights.mean(axis=0)
+    trust = dict(zip(gate.sources, weights, strict=True))
+    assert trust["truth"] > 0.9
+    assert trust["noise"] < 0.05
+
+
+def test_the_same_data_gives_the_same_gate(learned: Learned, split: Split) -> None:
+    mixture = a_mixture(learned, Repeats("repeats", 30.0))
+    first, second = (fit_gate(mixture, split.validation, exclude_seen=False) for _ in range(2))
+    np.testing.assert_array_equal(first.weight, second.weight)
+    np.testing.assert_array_equal(first.bias, second.bias)
+
+
+def test_where_nobody_repeats_the_fit_looks_at_news_alone(learned: Learned, split: Split) -> None:
+    """Own items are no candidates then, so a memory of repeats earns nothing."""
+    mixture = a_mixture(learned, Repeats("repeats", 30.0))
+    asked = split.validation
+
+    def trust(*, exclude_seen: bool) -> float:
+        gate = fit_gate(mixture, asked, exclude_seen=exclude_seen)
+        return float(mixture.with_gate(gate).evidence(asked.histories, asked.now_us).weights[:, 1].mean())
+
+    assert trust(exclude_seen=False) > trust(exclude_seen=True)
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_fitted_gate_is_finite(learned: Learned, name: str) -> None:
+    assert np.isfinite(getattr(learned.mixture.gate, name)).all()

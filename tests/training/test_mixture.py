@@ -1,0 +1,121 @@
+"""The mixture: a distribution, the same however it is asked, and better than its parts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from graph.histories import Histories, histories_from_arrays
+from training.evaluation.metrics import per_user, top_ranks
+from training.evaluation.protocols import Split
+from training.evaluation.queries import Queries
+from training.memories import Repeats
+from training.mixture import Mixture, Ranking
+from training.mixture_net import NetSource
+from training.train import Learned
+
+
+@pytest.fixture(scope="module")
+def mixture(learned: Learned) -> Mixture:
+    return learned.mixture
+
+
+@pytest.fixture(scope="module")
+def asked(split: Split) -> Queries:
+    return split.validation
+
+
+def nobody(n_items: int) -> Histories:
+    return histories_from_arrays([], [], [], n_users=1, n_items=n_items)
+
+
+def test_scores_are_log_probabilities(mixture: Mixture, asked: Queries) -> None:
+    p = np.exp(mixture.scores(asked.histories, asked.now_us).astype(np.float64))
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-4)
+
+
+def test_a_users_scores_do_not_depend_on_the_others(
+    mixture: Mixture, asked: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = mixture.scores(asked.histories, asked.now_us)
+    monkeypatch.setattr("training.mixture._CHUNK_CELLS", 1)
+    np.testing.assert_allclose(mixture.scores(asked.histories, asked.now_us), together, atol=1e-4)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_ranking_one_user_agrees_with_the_dense_scores(
+    mixture: Mixture, asked: Queries, exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The union of few candidates a source finds what ranking everything finds."""
+    monkeypatch.setattr("training.mixture.NEAREST", 30)
+    monkeypatch.setattr("training.mixture.UNION", 30)
+    scores = mixture.scores(asked.histories, asked.now_us)
+    found = []
+    for row in range(30):
+        ranking = mixture.rank(asked.histories.select([row]), int(asked.now_us[row]), 10, exact=exact)
+        np.testing.assert_allclose(ranking.log_probability, scores[row, ranking.items], atol=2e-3)
+        best = np.argsort(-scores[row], kind="stable")[:10]
+        found.append(len(np.intersect1d(best, ranking.items)) / 10)
+        if exact:
+            assert ranking.items.tolist() == sorted(best.tolist(), key=lambda i: (-scores[row, i], i))
+    assert np.mean(found) >= 0.99
+
+
+def test_contributions_sum_to_the_probability(mixture: Mixture, asked: Queries) -> None:
+    history, now = asked.histories.select([3]), int(asked.now_us[3])
+    p = np.exp(mixture.scores(history, asked.now_us[3:4])[0])
+    everything = np.arange(len(p))
+    np.testing.assert_allclose(mixture.explain(history, now, everything).sum(axis=1), p, rtol=1e-3)
+    ranking = mixture.rank(history, now, 5)
+    np.testing.assert_allclose(ranking.contributions, mixture.explain(history, now, ranking.items), rtol=1e-4)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_only_allowed_items_are_ranked_and_as_many_as_there_are(mixture: Mixture, asked: Queries, exact: bool) -> None:
+    allowed = np.zeros(len(mixture.popularity), np.bool_)
+    allowed[[5, 6, 77]] = True
+
+    def rank(k: int) -> Ranking:
+        return mixture.rank(asked.histories.select([0]), int(asked.now_us[0]), k, allowed=allowed, exact=exact)
+
+    assert sorted(rank(10).items.tolist()) == [5, 6, 77]
+    assert len(rank(2).items) == 2
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_who_has_no_history_gets_what_is_popular(mixture: Mixture, exact: bool) -> None:
+    n_items = len(mixture.popularity)
+    ranking = mixture.rank(nobody(n_items), 0, 10, exact=exact)
+    np.testing.assert_allclose(np.exp(ranking.log_probability), np.sort(mixture.popularity)[::-1][:10], rtol=1e-3)
+    assert (ranking.contributions[:, :-1] == 0).all()
+
+
+def test_an_unsold_catalog_still_ranks(mixture: Mixture) -> None:
+    fresh = replace(mixture, popularity=np.full_like(mixture.popularity, 1 / len(mixture.popularity)))
+    assert np.isfinite(fresh.scores(nobody(len(fresh.popularity)), np.zeros(1, np.int64))).all()
+
+
+def test_the_sampled_normaliser_is_close(mixture: Mixture, asked: Queries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.mixture_net.SAMPLE", 20)
+    source = NetSource(mixture.net.net, mixture.net.vectors)
+    users = source.users(asked.histories)
+    exact = np.log(np.exp(source.logits(users).astype(np.float64)).sum(axis=1))
+    estimated = [source.log_normaliser(u[None], source.nearest(u, 20)) for u in users]
+    assert np.abs(np.array(estimated) - exact).mean() < 0.05
+
+
+def test_the_mixture_is_better_than_its_parts(mixture: Mixture, asked: Queries, split: Split) -> None:
+    """On the test window, which neither net nor gate has seen, all from events before the validation window."""
+    queries = split.test
+    whole = ndcg(mixture.scores(queries.histories, queries.now_us), queries)
+    net = ndcg(np.log(mixture.net.probabilities(mixture.net.users(queries.histories))), queries)
+    repeats = next(memory for memory in mixture.memories if isinstance(memory, Repeats))
+    own = ndcg(repeats.recall(queries.histories, queries.now_us).toarray(), queries)
+    popular = ndcg(np.tile(mixture.popularity, (len(queries), 1)), queries)
+    assert whole > max(net, own, popular)
+
+
+def ndcg(scores: np.ndarray, queries: Queries) -> float:
+    excluded = ~queries.catalog[None, :]
+    ranks = top_ranks(scores.astype(np.float32), excluded, queries.relevance)
+    return float(per_user(ranks, np.diff(queries.relevance.indptr))["ndcg@10"].mean())
