@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
-from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter, PercentFormatter
 from torch_geometric.data import HeteroData
 
 from graph import schema
@@ -25,8 +25,9 @@ _INK, _FAINT, _PAPER = "#22223b", "#8d99ae", "#fbfaf7"
 _HUES = ("#2a6f97", "#e07a5f", "#81b29a", "#f2cc8f", "#6d597a", "#b56576")
 _MAP = "YlGnBu"
 _RINGS = 4
-_LABEL_DEGREES = 3.2
-"""A wedge narrower than this has no room for a name."""
+_POINTS = 294  # printer's points to a unit of the rings' axes
+_EM = 0.7  # mean width of a letter, in sizes
+_SMALLEST, _LARGEST = 5.0, (12.0, 8.0)  # size of a name, in points; of roots, and of others
 
 
 def draw_graph(snapshot: Snapshot, data: HeteroData, report: GraphReport, path: Path) -> None:
@@ -85,10 +86,12 @@ def _category_rings(figure: Figure, axes: Axes, snapshot: Snapshot) -> None:
     axes.add_collection(patches)
     names = snapshot.category_names.to_pylist()
     for node in shown.tolist():
-        depth = int(taxonomy.depth[node])
-        if width[node] >= _LABEL_DEGREES / (0.6 + edge[depth]):
+        inner, outer = edge[taxonomy.depth[node]], edge[taxonomy.depth[node] + 1]
+        arc = np.radians(width[node]) * (inner + outer) / 2 * _POINTS
+        most = _LARGEST[min(int(taxonomy.depth[node]), 1)]
+        if arc * 0.8 >= _SMALLEST and names[node]:
             dark = sum(patches.to_rgba(rate[node])[:3]) < 1.6
-            _label(axes, names[node], start[node] + width[node] / 2, edge[depth], edge[depth + 1], width[node], dark)
+            _label(axes, names[node], start[node] + width[node] / 2, inner, outer, arc, most, dark)
     axes.set_xlim(-1.04, 1.04)
     axes.set_ylim(-1.04, 1.04)
     axes.text(
@@ -108,6 +111,8 @@ def _category_rings(figure: Figure, axes: Axes, snapshot: Snapshot) -> None:
     bar.outline.set_visible(False)
     bar.set_label("events per item", color=_INK, fontsize=10)
     bar.ax.tick_params(labelsize=9, colors=_INK, length=2)
+    bar.ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    bar.ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _angles(taxonomy: Taxonomy, items: Float64s) -> Float64s:
@@ -135,20 +140,22 @@ def _bounds(rates: Float64s) -> tuple[float, float]:
     return float(low), float(max(high, low * 1.5))
 
 
-def _label(axes: Axes, name: str, angle: float, inner: float, outer: float, width: float, dark: bool) -> None:
-    """Writes along the radius, never upside down, cut to the ring's width."""
-    radius, turned = (inner + outer) / 2, 90 < angle < 270
-    room = int((outer - inner) * 46)
-    text = name if len(name) <= room else name[: max(room - 1, 1)].rstrip() + "…"
-    x, y = radius * np.cos(np.radians(angle)), radius * np.sin(np.radians(angle))
+def _label(
+    axes: Axes, name: str, angle: float, inner: float, outer: float, arc: float, most: float, dark: bool
+) -> None:
+    """Writes along the radius, never upside down, as large as arc and ring allow; what is still too long is cut."""
+    radius, turned, ring = (inner + outer) / 2, 90 < angle < 270, (outer - inner) * _POINTS * 0.92
+    size = float(max(min(arc * 0.8, most, ring / (_EM * len(name))), _SMALLEST))
+    room = int(ring / (_EM * size))
     axes.text(
-        x,
-        y,
-        text,
+        radius * np.cos(np.radians(angle)),
+        radius * np.sin(np.radians(angle)),
+        name if len(name) <= room else name[: room - 1].rstrip() + "…",
         rotation=angle + 180 if turned else angle,
+        rotation_mode="anchor",
         ha="center",
         va="center",
-        fontsize=float(np.clip(width * radius * 1.1, 5.5, 9)),
+        fontsize=size,
         color="white" if dark else _INK,
     )
 
@@ -163,7 +170,7 @@ def _degree_curves(axes: Axes, data: HeteroData) -> None:
             schema.REVERSE
         ):
             continue
-        for end, label in ((0, f"{source} ─{name}→"), (1, f"→ {target} ({name})")):
+        for end, label in ((0, f"{source} ─{name}→ …"), (1, f"… ─{name}→ {target}")):
             degree = np.sort(degrees(data, edge_type, end))
             degree = degree[degree > 0]
             if len(degree):
@@ -171,8 +178,11 @@ def _degree_curves(axes: Axes, data: HeteroData) -> None:
                 axes.plot(values, 1 - first / len(degree), color=next(hue), lw=2, label=label)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.3%}".rstrip("0%").rstrip(".") + " %"))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.25, lw=0.5)
     if axes.lines:
         axes.legend(fontsize=8, frameon=False, labelcolor=_INK, loc="lower left")
 
