@@ -1,7 +1,6 @@
 """Rows that cannot be used, set aside with file, line and reason: one JSON object a line."""
 
 import json
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +23,6 @@ class RejectsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.reasons: Counter[tuple[str, str]] = Counter()
         self._file: IO[str] | None = None
 
     def add(self, table: str, source: Path, rejects: list[Reject]) -> None:
@@ -33,8 +31,6 @@ class RejectsFile:
         if self._file is None:
             self._file = self.path.open("w", encoding="utf-8")
         for reject in rejects:
-            # Reasons name values ("unknown item 'x7'"); the summary counts them without.
-            self.reasons[table, reject.reason.split(":")[0]] += 1
             record = {"table": table, "file": str(source), **asdict(reject)}
             self._file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
 

@@ -1,0 +1,224 @@
+"""From a mapping and its files into the store: categories, items, users, events, one bounded batch at a time.
+
+Every batch is one transaction and every write is idempotent, so a load that was interrupted is simply run again.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from graph.ingest.batch import LINE, Batch, Reader
+from graph.ingest.mapping import Categories, Events, Items, Mapping, TableMapping, TableName, Users
+from graph.ingest.normalise import (
+    Normal,
+    normalise_categories,
+    normalise_events,
+    normalise_items,
+    normalise_users,
+    to_arrow,
+    to_rejects,
+)
+from graph.ingest.readers import open_reader, refuse_missing
+from graph.ingest.rejects import Reject, RejectsFile
+from graph.ingest.repeats import Repeats
+from graph.storage.categories import upsert_categories
+from graph.storage.columns import CATEGORIES, EVENTS, ITEMS, USERS
+from graph.storage.database import Database
+from graph.storage.event_ids import EventIds
+from graph.storage.events import append_events
+from graph.storage.items import upsert_items
+from graph.storage.outcomes import Outcome, Outcomes
+from graph.storage.times import now_us
+from graph.storage.users import upsert_users
+
+Progress = Callable[[TableName, int, int], None]
+"""Called after every batch with the table, how much of its file is read, and of how much (bytes or rows)."""
+
+REPEATED = "repeated"
+REJECTED = "rejected"
+
+
+@dataclass
+class TableSummary:
+    """What became of one file. `counts`: accepted, duplicate, unchanged, repeated, rejected; `reasons` of the last."""
+
+    table: TableName
+    file: Path
+    rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Load:
+    """One run. `database` None is a dry run: all that can be said without the store is said, nothing is written."""
+
+    database: Database | None
+    source: str
+    rejects: RejectsFile
+    progress: Progress | None = None
+    recorded_at: int = field(default_factory=now_us)
+    _known_nodes: set[str] = field(default_factory=set)
+
+    def run(self, mapping: Mapping, files: dict[TableName, Path]) -> Iterator[TableSummary]:
+        """Load each table that has a file; a summary follows each. Raises PenchantError for a file bad as a whole."""
+        opened = {name: (table, open_reader(files[name], table)) for name, table in _given(mapping, files)}
+        if self.database is not None:
+            self.database.require_schema()
+        for name, (table, reader) in opened.items():
+            started = time.perf_counter()
+            summary = TableSummary(name, reader.path)
+            self._load(table, reader, summary)
+            summary.seconds = time.perf_counter() - started
+            yield summary
+
+    def _load(self, table: TableMapping, reader: Reader, summary: TableSummary) -> None:
+        match table:
+            case Categories():
+                self._load_categories(table, reader, summary)
+            case Items():
+                self._load_items(table, reader, summary)
+            case Users():
+                self._load_users(table, reader, summary)
+            case Events():
+                self._load_events(table, reader, summary)
+
+    def _load_categories(self, table: Categories, reader: Reader, summary: TableSummary) -> None:
+        # A parent may stand anywhere in the file, so the tree is written as a whole; trees are small.
+        repeats = Repeats()
+        batches: list[tuple[pl.DataFrame, pl.DataFrame]] = []
+        for batch in self._batches(table, reader, summary):
+            normal = normalise_categories(batch.rows, table)
+            self._create_nodes(normal.nodes)
+            batches.append((self._kept(batch, normal, repeats, summary), batch.rows))
+        if not batches:
+            return
+        rows = pl.concat([kept for kept, _ in batches])
+        sources = pl.concat([source for _, source in batches], how="diagonal_relaxed")
+        if self.database is not None:
+            table_ = to_arrow(rows.drop(LINE), CATEGORIES)
+            outcomes = upsert_categories(self.database, table_, recorded_at=self.recorded_at)
+            self._note(outcomes, rows[LINE], sources, summary)
+
+    def _load_items(self, table: Items, reader: Reader, summary: TableSummary) -> None:
+        repeats = Repeats()
+        for batch in self._batches(table, reader, summary):
+            normal = normalise_items(batch.rows, table)
+            self._create_nodes(normal.nodes)
+            rows = self._kept(batch, normal, repeats, summary)
+            if self.database is not None:
+                items = to_arrow(rows.drop(LINE), ITEMS)
+                outcomes = upsert_items(self.database, items, recorded_at=self.recorded_at)
+                self._note(outcomes, rows[LINE], batch.rows, summary)
+
+    def _load_users(self, table: Users, reader: Reader, summary: TableSummary) -> None:
+        repeats = Repeats()
+        for batch in self._batches(table, reader, summary):
+            rows = self._kept(batch, normalise_users(batch.rows, table), repeats, summary)
+            if self.database is not None:
+                users = to_arrow(rows.drop(LINE), USERS)
+                outcomes = upsert_users(self.database, users, recorded_at=self.recorded_at)
+                self._note(outcomes, rows[LINE], batch.rows, summary)
+
+    def _load_events(self, table: Events, reader: Reader, summary: TableSummary) -> None:
+        ids = EventIds(self.source)
+        for batch in self._batches(table, reader, summary):
+            normal = normalise_events(batch.rows, table)
+            self._reject(normal.rejects, summary)
+            if self.database is not None:
+                outcomes = append_events(
+                    self.database,
+                    to_arrow(normal.rows.drop(LINE), EVENTS),
+                    source=self.source,
+                    unknown_items=table.unknown_items,
+                    recorded_at=self.recorded_at,
+                    ids=ids,
+                )
+                self._note(outcomes, normal.rows[LINE], batch.rows, summary)
+
+    def _batches(self, table: TableMapping, reader: Reader, summary: TableSummary) -> Iterator[Batch]:
+        """The reader's batches; counts rows, sets aside the lines that are none, reports progress."""
+        seen: set[str] = set()
+        for batch in reader.batches():
+            if reader.columns is None and not seen and batch.rows.height:
+                refuse_missing(reader.path, table.required(), [name for name in batch.rows.columns if name != LINE])
+            seen.update(batch.rows.columns)
+            summary.rows += batch.rows.height + len(batch.rejects)
+            self._reject(batch.rejects, summary)
+            if batch.rows.height:
+                yield batch
+            if self.progress is not None:
+                self.progress(summary.table, batch.done, reader.total)
+        if reader.columns is None and seen:
+            missing = [name for name in dict.fromkeys(table.optional()) if name not in seen]
+            summary.notes += [f"no line of {reader.path.name} has {name!r}" for name in missing]
+
+    def _kept(self, batch: Batch, normal: Normal, repeats: Repeats, summary: TableSummary) -> pl.DataFrame:
+        """The rows to store, repeated ids sorted out."""
+        self._reject(normal.rejects, summary)
+        rows, refused, repeated = repeats.sort_out(normal.rows)
+        summary.counts[REPEATED] += repeated
+        self._reject_lines(refused, batch.rows, summary)
+        return rows
+
+    def _reject(self, rejects: list[Reject], summary: TableSummary) -> None:
+        summary.counts[REJECTED] += len(rejects)
+        # Reasons name values ("unknown kind: 'x7'"); the summary counts them without.
+        summary.reasons.update(reject.reason.split(":")[0] for reject in rejects)
+        self.rejects.add(summary.table, summary.file, rejects)
+
+    def _reject_lines(self, refused: pl.DataFrame, sources: pl.DataFrame, summary: TableSummary) -> None:
+        """`refused` has LINE and `reason`, `sources` the rows as they were read."""
+        if refused.height:
+            rows = refused.select(LINE).join(sources, on=LINE, how="left", maintain_order="left")
+            self._reject(to_rejects(rows, refused["reason"]), summary)
+
+    def _note(self, outcomes: Outcomes, lines: pl.Series, sources: pl.DataFrame, summary: TableSummary) -> None:
+        """Count what the store said of each row; what it refused goes to the rejects file."""
+        for outcome in (Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.UNCHANGED):
+            summary.counts[outcome.value] += outcomes.count(outcome)
+        refused = outcomes.rejects()
+        if refused:
+            reasons = [
+                f"{outcome.replace('_', ' ')}: {reason}" if reason else outcome for _, outcome, reason in refused
+            ]
+            numbers = lines.gather([row for row, _, _ in refused])
+            self._reject_lines(pl.DataFrame([numbers, pl.Series("reason", reasons)]), sources, summary)
+
+    def _create_nodes(self, nodes: pl.DataFrame | None) -> None:
+        """Categories made on the way, each once a load. One that the store refuses is refused with its items."""
+        if nodes is None or self.database is None:
+            return
+        new = nodes.filter(~pl.col("category").is_in(self._known_nodes))
+        if new.height:
+            upsert_categories(self.database, to_arrow(new, CATEGORIES), recorded_at=self.recorded_at)
+            self._known_nodes.update(new["category"])
+
+
+def _given(mapping: Mapping, files: dict[TableName, Path]) -> Sequence[tuple[TableName, TableMapping]]:
+    tables = [(name, mapping.table(name)) for name in mapping.tables() if name in files]
+    return [(name, table) for name, table in tables if table is not None]
+
+
+def load(
+    database: Database | None,
+    mapping: Mapping,
+    files: dict[TableName, Path],
+    rejects: Path,
+    progress: Progress | None = None,
+) -> list[TableSummary]:
+    """Load `files` (table -> path) as `mapping` says; bad rows go to `rejects`. `database` None only checks.
+
+    Raises PenchantError for a file that is bad as a whole; what was stored before stays and is found again next time.
+    """
+    rejects_file = RejectsFile(rejects)
+    try:
+        return list(Load(database, mapping.source, rejects_file, progress).run(mapping, files))
+    finally:
+        rejects_file.close()
