@@ -1,0 +1,100 @@
+"""Asks rankers the questions of a split and keeps every user's metrics."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graph.arrays import Bools, Float64s
+from training.evaluation.baselines import Ranker
+from training.evaluation.metrics import COVERAGE_CUT, TopRanks, per_user, require_finite, top_ranks
+from training.evaluation.queries import Queries, Seen
+
+CHUNK_CELLS = 20_000_000
+"""Scores held at once: 80 MB, whatever the catalog."""
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One ranker in one column. per_user: metric -> float64 `[B]`, users in the order of the queries."""
+
+    column: str
+    model: str
+    per_user: dict[str, Float64s]
+    coverage: float  # share of the catalog that is in some user's best 10
+    new_hits: float  # share of the hits among the best 10 that are new to their user; NaN without hits
+    seconds: float
+
+    @property
+    def means(self) -> dict[str, float]:
+        return {name: float(values.mean()) for name, values in self.per_user.items()} | {
+            f"coverage@{COVERAGE_CUT}": self.coverage,
+            f"new_hits@{COVERAGE_CUT}": self.new_hits,
+        }
+
+
+def evaluate(
+    queries: Queries,
+    rankers_by_column: Mapping[str, Sequence[Ranker]],
+    *,
+    seen: Seen,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Full ranking of all candidates for every query. BadInputError for scores that are not finite or of another shape."""
+    asked = queries.under(seen)
+    count = sum(len(rankers) for rankers in rankers_by_column.values())
+    done = 0
+    results = []
+    for column, rankers in rankers_by_column.items():
+        for ranker in rankers:
+            results.append(_judge(asked, ranker, column, seen, _shifted(progress, done * len(asked), count * len(asked))))
+            done += 1
+    return results
+
+
+def _judge(queries: Queries, ranker: Ranker, column: str, seen: Seen, progress: Progress) -> Result:
+    start = time.perf_counter()
+    ranks: list[TopRanks] = []
+    rows = max(1, CHUNK_CELLS // max(1, len(queries.catalog)))
+    for begin in range(0, len(queries), rows):
+        # A copy of the inputs alone: a ranker can neither see a label nor change what the next one is asked.
+        chunk = queries.select(np.arange(begin, min(begin + rows, len(queries))))
+        given = chunk.histories.select(np.arange(len(chunk)))
+        scores = np.array(ranker.scores(given, chunk.now_us.copy()), dtype=np.float32)
+        require_finite(scores, (len(chunk), len(queries.catalog)), ranker.name)
+        ranked = top_ranks(scores, _excluded(chunk, seen), chunk.relevance)
+        ranks.append(TopRanks(ranked.row + begin, ranked.item, ranked.rank, ranked.top_items))
+        progress(begin + len(chunk), None)
+    every = TopRanks(*(np.concatenate([getattr(part, name) for part in ranks]) for name in TopRanks.__match_args__))
+    hits = every.rank <= COVERAGE_CUT
+    new = ~queries.had(every.row[hits], every.item[hits])
+    shown = np.unique(every.top_items[every.top_items >= 0])
+    return Result(
+        column=column,
+        model=ranker.name,
+        per_user=per_user(every, np.diff(queries.relevance.indptr)),
+        coverage=len(shown) / max(1, int(queries.catalog.sum())),
+        new_hits=float(new.mean()) if len(new) else float("nan"),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _excluded(queries: Queries, seen: Seen) -> Bools:
+    """bool `[B, V]`, or `[1, V]` where all users have the same candidates."""
+    absent: Bools = ~queries.catalog[None, :]
+    if seen == "include":
+        return absent
+    excluded = np.repeat(absent, len(queries), axis=0)
+    excluded[queries.histories.row_of, queries.histories.item] = True
+    return excluded
+
+
+def _shifted(progress: Progress | None, offset: int, total: int) -> Progress:
+    def report(done: int, _: int | None) -> None:
+        if progress is not None:
+            progress(offset + done, total)
+
+    return report
