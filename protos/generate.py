@@ -9,6 +9,7 @@ pyproject.toml promises, in an environment of its own (.generator/, built on fir
 """
 
 import argparse
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,13 @@ def _check_bounds() -> None:
 
 
 def _build_environment() -> None:
+    with Path(__file__).open() as lock:
+        # Tests run side by side; the first builds, the others wait.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _build_environment_alone()
+
+
+def _build_environment_alone() -> None:
     stamp = ENVIRONMENT / "pins.txt"
     wanted = "\n".join(PINS)
     if stamp.exists() and stamp.read_text("utf-8") == wanted:

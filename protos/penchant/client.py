@@ -176,7 +176,7 @@ class PenchantClient:
     def list_members(
         self, segment_id: str, *, page_size: int = 1_000, deadline_ms: float | None = None
     ) -> Iterator[segment.Member]:
-        """All users of a segment as of the revision, in order of their ids."""
+        """All users of a segment as of the revision."""
         request = segment.ListMembersRequest(segment=segment_id, page_size=page_size)
         for page in self._caller.pages(self._segment.ListMembers, request, deadline_ms):
             yield from page.members
@@ -205,7 +205,7 @@ class PenchantClient:
         resume_token: str = "",
         deadline_ms: float = EXPORT_DEADLINE_MS,
     ) -> Iterator[EmbeddingChunk]:
-        """All vectors of a kind, chunk by chunk, each id once, in order of the ids; float16 where `half`.
+        """All vectors of a kind, chunk by chunk, each id once; float16 where `half`.
 
         A stream that is cut goes on after the last chunk by itself; `retries` counts failures without a chunk between.
         resume_token: where an export that another process began goes on.
@@ -251,7 +251,7 @@ class PenchantClient:
     def list_items(
         self, *, category: str = "", page_size: int = 1_000, deadline_ms: float | None = None
     ) -> Iterator[catalog.Item]:
-        """All items, or those in `category` and below, in order of their ids."""
+        """All items, or those in `category` and below."""
         request = catalog.ListItemsRequest(category=category, page_size=page_size)
         for page in self._caller.pages(self._catalog.ListItems, request, deadline_ms):
             yield from page.items
@@ -275,7 +275,7 @@ class PenchantClient:
     def list_categories(
         self, *, parent: str = "", page_size: int = 1_000, deadline_ms: float | None = None
     ) -> Iterator[catalog.Category]:
-        """All categories, or the children of `parent`, in order of their ids."""
+        """All categories, or the children of `parent`."""
         request = catalog.ListCategoriesRequest(parent=parent, page_size=page_size)
         for page in self._caller.pages(self._catalog.ListCategories, request, deadline_ms):
             yield from page.categories
@@ -297,7 +297,7 @@ class PenchantClient:
         return self._caller.unary(self._catalog.GetUser, catalog.GetUserRequest(user=user), deadline_ms).user
 
     def list_users(self, *, page_size: int = 1_000, deadline_ms: float | None = None) -> Iterator[catalog.User]:
-        """All users, in order of their ids."""
+        """All users."""
         request = catalog.ListUsersRequest(page_size=page_size)
         for page in self._caller.pages(self._catalog.ListUsers, request, deadline_ms):
             yield from page.users

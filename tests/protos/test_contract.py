@@ -1,6 +1,7 @@
 """The .proto files: lint-clean, commented to the last field, generated code fresh."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,23 @@ def test_generated_code_is_fresh() -> None:
         [sys.executable, PROTOS / "generate.py", "--check"], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.network
+@pytest.mark.timeout(300)
+def test_an_edit_by_hand_is_noticed(tmp_path: Path) -> None:
+    copy = shutil.copytree(PROTOS, tmp_path / "protos", ignore=shutil.ignore_patterns(".generator", "*.egg-info"))
+    subprocess.run([sys.executable, PROTOS / "generate.py", "--descriptor-set", tmp_path / "any.binpb"], check=True)
+    (copy / ".generator").symlink_to(PROTOS / ".generator")
+    with (copy / "penchant/v1/model_pb2.py").open("a") as edited:
+        edited.write("# by hand\n")
+    (copy / "penchant/v1/server_pb2.pyi").unlink()
+    run = subprocess.run([sys.executable, copy / "generate.py", "--check"], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert re.findall("stale: (.*)", run.stderr) == [
+        "protos/penchant/v1/model_pb2.py",
+        "protos/penchant/v1/server_pb2.pyi",
+    ]
 
 
 @pytest.mark.network

@@ -42,7 +42,7 @@ class Environment:
 
     def install(self, *arguments: str | Path) -> dict[str, str]:
         """Installs, then lists everything that is installed: versions by normalised name."""
-        _pip("--python", self.bin / "python", "install", *arguments)
+        _pip("--python", self.bin / "python", "install", "--no-compile", *arguments)
         rows = json.loads(_pip("--python", self.bin / "python", "list", "--format", "json"))
         return {row["name"].lower().replace("_", "-"): row["version"] for row in rows}
 

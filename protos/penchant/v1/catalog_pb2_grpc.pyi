@@ -41,7 +41,7 @@ class CatalogServiceStub:
         penchant.v1.catalog_pb2.ListItemsRequest,
         penchant.v1.catalog_pb2.ListItemsResponse,
     ]
-    """Lists items in order of their ids."""
+    """Lists items, each once, in an order that stays the same."""
     DeleteItem: grpc.UnaryUnaryMultiCallable[
         penchant.v1.catalog_pb2.DeleteItemRequest,
         penchant.v1.catalog_pb2.DeleteItemResponse,
@@ -61,7 +61,7 @@ class CatalogServiceStub:
         penchant.v1.catalog_pb2.ListCategoriesRequest,
         penchant.v1.catalog_pb2.ListCategoriesResponse,
     ]
-    """Lists categories in order of their ids."""
+    """Lists categories, each once, in an order that stays the same."""
     DeleteCategory: grpc.UnaryUnaryMultiCallable[
         penchant.v1.catalog_pb2.DeleteCategoryRequest,
         penchant.v1.catalog_pb2.DeleteCategoryResponse,
@@ -81,7 +81,7 @@ class CatalogServiceStub:
         penchant.v1.catalog_pb2.ListUsersRequest,
         penchant.v1.catalog_pb2.ListUsersResponse,
     ]
-    """Lists users in order of their ids."""
+    """Lists users, each once, in an order that stays the same."""
     DeleteUser: grpc.UnaryUnaryMultiCallable[
         penchant.v1.catalog_pb2.DeleteUserRequest,
         penchant.v1.catalog_pb2.DeleteUserResponse,
@@ -113,7 +113,7 @@ class CatalogServiceAsyncStub:
         penchant.v1.catalog_pb2.ListItemsRequest,
         penchant.v1.catalog_pb2.ListItemsResponse,
     ]
-    """Lists items in order of their ids."""
+    """Lists items, each once, in an order that stays the same."""
     DeleteItem: grpc.aio.UnaryUnaryMultiCallable[
         penchant.v1.catalog_pb2.DeleteItemRequest,
         penchant.v1.catalog_pb2.DeleteItemResponse,
@@ -133,7 +133,7 @@ class CatalogServiceAsyncStub:
         penchant.v1.catalog_pb2.ListCategoriesRequest,
         penchant.v1.catalog_pb2.ListCategoriesResponse,
     ]
-    """Lists categories in order of their ids."""
+    """Lists categories, each once, in an order that stays the same."""
     DeleteCategory: grpc.aio.UnaryUnaryMultiCallable[
         penchant.v1.catalog_pb2.DeleteCategoryRequest,
         penchant.v1.catalog_pb2.DeleteCategoryResponse,
@@ -153,7 +153,7 @@ class CatalogServiceAsyncStub:
         penchant.v1.catalog_pb2.ListUsersRequest,
         penchant.v1.catalog_pb2.ListUsersResponse,
     ]
-    """Lists users in order of their ids."""
+    """Lists users, each once, in an order that stays the same."""
     DeleteUser: grpc.aio.UnaryUnaryMultiCallable[
         penchant.v1.catalog_pb2.DeleteUserRequest,
         penchant.v1.catalog_pb2.DeleteUserResponse,
@@ -191,7 +191,7 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
         request: penchant.v1.catalog_pb2.ListItemsRequest,
         context: _ServicerContext,
     ) -> typing.Union[penchant.v1.catalog_pb2.ListItemsResponse, collections.abc.Awaitable[penchant.v1.catalog_pb2.ListItemsResponse]]:
-        """Lists items in order of their ids."""
+        """Lists items, each once, in an order that stays the same."""
     @abc.abstractmethod
     def DeleteItem(
         self,
@@ -219,7 +219,7 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
         request: penchant.v1.catalog_pb2.ListCategoriesRequest,
         context: _ServicerContext,
     ) -> typing.Union[penchant.v1.catalog_pb2.ListCategoriesResponse, collections.abc.Awaitable[penchant.v1.catalog_pb2.ListCategoriesResponse]]:
-        """Lists categories in order of their ids."""
+        """Lists categories, each once, in an order that stays the same."""
     @abc.abstractmethod
     def DeleteCategory(
         self,
@@ -247,7 +247,7 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
         request: penchant.v1.catalog_pb2.ListUsersRequest,
         context: _ServicerContext,
     ) -> typing.Union[penchant.v1.catalog_pb2.ListUsersResponse, collections.abc.Awaitable[penchant.v1.catalog_pb2.ListUsersResponse]]:
-        """Lists users in order of their ids."""
+        """Lists users, each once, in an order that stays the same."""
     @abc.abstractmethod
     def DeleteUser(
         self,

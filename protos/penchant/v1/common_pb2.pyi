@@ -149,13 +149,17 @@ class ItemFilter(google.protobuf.message.Message):
     INCLUDE_UNAVAILABLE_FIELD_NUMBER: builtins.int
     @property
     def categories_in(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Keep only items in one of these categories or below them; empty keeps all. At most 100 ids."""
+        """Keep only items in one of these categories or below them; empty keeps all. At most 100 ids; an unknown id matches
+        nothing.
+        """
     @property
     def categories_out(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Drop items in one of these categories or below them; wins over categories_in. At most 100 ids."""
+        """Drop items in one of these categories or below them; wins over categories_in. At most 100 ids; an unknown id
+        matches nothing.
+        """
     @property
     def items_out(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Drop these items. At most 1,000 ids; unknown ids are ignored."""
+        """Drop these items. At most 1,000 ids; an unknown id matches nothing."""
     seen: global___SeenRule.ValueType
     """What to do with items the user has already had an event with. Needs a user to start from: elsewhere
     INVALID_ARGUMENT unless unspecified.

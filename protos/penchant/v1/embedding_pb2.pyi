@@ -182,7 +182,7 @@ class ExportEmbeddingsResponse(google.protobuf.message.Message):
     AS_OF_FIELD_NUMBER: builtins.int
     @property
     def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Ids in the chunk, ascending by their UTF-8 bytes, above those of the chunk before."""
+        """Ids in the chunk; none that an earlier chunk had."""
     @property
     def vector_counts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Number of vectors of each id, in order of the ids, 1 or more; empty means 1 each."""

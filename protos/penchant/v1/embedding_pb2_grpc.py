@@ -42,9 +42,9 @@ class EmbeddingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExportEmbeddings(self, request, context):
-        """Streams all vectors of a kind, in order of the ids, as of one instant that the first chunk fixes. At least one
-        chunk comes, if only with no rows. A stream that was cut goes on from the resume token of the last chunk that
-        arrived.
+        """Streams all vectors of a kind as of one instant that the first chunk fixes, each id once, in an order that stays
+        the same. At least one chunk comes, if only with no rows. A stream that was cut goes on from the resume token of
+        the last chunk that arrived.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,9 +34,9 @@ class EmbeddingServiceStub:
         penchant.v1.embedding_pb2.ExportEmbeddingsRequest,
         penchant.v1.embedding_pb2.ExportEmbeddingsResponse,
     ]
-    """Streams all vectors of a kind, in order of the ids, as of one instant that the first chunk fixes. At least one
-    chunk comes, if only with no rows. A stream that was cut goes on from the resume token of the last chunk that
-    arrived.
+    """Streams all vectors of a kind as of one instant that the first chunk fixes, each id once, in an order that stays
+    the same. At least one chunk comes, if only with no rows. A stream that was cut goes on from the resume token of
+    the last chunk that arrived.
     """
 
 class EmbeddingServiceAsyncStub:
@@ -55,9 +55,9 @@ class EmbeddingServiceAsyncStub:
         penchant.v1.embedding_pb2.ExportEmbeddingsRequest,
         penchant.v1.embedding_pb2.ExportEmbeddingsResponse,
     ]
-    """Streams all vectors of a kind, in order of the ids, as of one instant that the first chunk fixes. At least one
-    chunk comes, if only with no rows. A stream that was cut goes on from the resume token of the last chunk that
-    arrived.
+    """Streams all vectors of a kind as of one instant that the first chunk fixes, each id once, in an order that stays
+    the same. At least one chunk comes, if only with no rows. A stream that was cut goes on from the resume token of
+    the last chunk that arrived.
     """
 
 class EmbeddingServiceServicer(metaclass=abc.ABCMeta):
@@ -80,9 +80,9 @@ class EmbeddingServiceServicer(metaclass=abc.ABCMeta):
         request: penchant.v1.embedding_pb2.ExportEmbeddingsRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[penchant.v1.embedding_pb2.ExportEmbeddingsResponse], collections.abc.AsyncIterator[penchant.v1.embedding_pb2.ExportEmbeddingsResponse]]:
-        """Streams all vectors of a kind, in order of the ids, as of one instant that the first chunk fixes. At least one
-        chunk comes, if only with no rows. A stream that was cut goes on from the resume token of the last chunk that
-        arrived.
+        """Streams all vectors of a kind as of one instant that the first chunk fixes, each id once, in an order that stays
+        the same. At least one chunk comes, if only with no rows. A stream that was cut goes on from the resume token of
+        the last chunk that arrived.
         """
 
 def add_EmbeddingServiceServicer_to_server(servicer: EmbeddingServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

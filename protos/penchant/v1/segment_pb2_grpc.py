@@ -58,7 +58,7 @@ class SegmentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListMembers(self, request, context):
-        """Lists the users of a segment as of the revision, in order of their ids.
+        """Lists the users of a segment as of the revision, each once, in an order that stays the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,7 @@ class SegmentServiceStub:
         penchant.v1.segment_pb2.ListMembersRequest,
         penchant.v1.segment_pb2.ListMembersResponse,
     ]
-    """Lists the users of a segment as of the revision, in order of their ids."""
+    """Lists the users of a segment as of the revision, each once, in an order that stays the same."""
     AssignSegments: grpc.UnaryUnaryMultiCallable[
         penchant.v1.segment_pb2.AssignSegmentsRequest,
         penchant.v1.segment_pb2.AssignSegmentsResponse,
@@ -63,7 +63,7 @@ class SegmentServiceAsyncStub:
         penchant.v1.segment_pb2.ListMembersRequest,
         penchant.v1.segment_pb2.ListMembersResponse,
     ]
-    """Lists the users of a segment as of the revision, in order of their ids."""
+    """Lists the users of a segment as of the revision, each once, in an order that stays the same."""
     AssignSegments: grpc.aio.UnaryUnaryMultiCallable[
         penchant.v1.segment_pb2.AssignSegmentsRequest,
         penchant.v1.segment_pb2.AssignSegmentsResponse,
@@ -95,7 +95,7 @@ class SegmentServiceServicer(metaclass=abc.ABCMeta):
         request: penchant.v1.segment_pb2.ListMembersRequest,
         context: _ServicerContext,
     ) -> typing.Union[penchant.v1.segment_pb2.ListMembersResponse, collections.abc.Awaitable[penchant.v1.segment_pb2.ListMembersResponse]]:
-        """Lists the users of a segment as of the revision, in order of their ids."""
+        """Lists the users of a segment as of the revision, each once, in an order that stays the same."""
     @abc.abstractmethod
     def AssignSegments(
         self,

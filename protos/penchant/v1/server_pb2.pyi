@@ -17,7 +17,7 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing_extensions.final
 class Limits(google.protobuf.message.Message):
-    """What a request may hold at most. Above a limit: INVALID_ARGUMENT, or RESOURCE_EXHAUSTED for bytes."""
+    """What a request may hold at most. Above a limit: INVALID_ARGUMENT, or RESOURCE_EXHAUSTED for max_message_bytes."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -43,7 +43,7 @@ class Limits(google.protobuf.message.Message):
     max_assign_users: builtins.int
     """Users per AssignSegments."""
     max_page_size: builtins.int
-    """Largest page_size of the lists."""
+    """Largest page_size of the lists; a larger one is taken as this, of ListModels as 100."""
     max_message_bytes: builtins.int
     """Bytes per message, in either direction."""
     max_id_bytes: builtins.int
