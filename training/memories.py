@@ -10,12 +10,9 @@ from scipy import sparse
 
 from graph.histories import Histories
 from graph.memories.own_frequency import own_frequency
-from graph.memories.sparse import rows_to_distributions
+from graph.memories.recall import recall
 from training.artifact_arrays import read_array, read_json, write_array, write_json
 from training.artifact_manifest import broken
-
-_FAINT = 1e-3
-"""Events whose weight has decayed below this are left out of a recall: they change nothing and cost time."""
 
 
 class Memory(Protocol):
@@ -45,11 +42,7 @@ class ItemToItem:
     neighbours: sparse.csr_array
 
     def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array:
-        user = histories.row_of
-        newest = np.zeros(len(histories), np.int32)
-        np.maximum.at(newest, user, histories.step)
-        weight = self.decay ** (newest[user] - histories.step).astype(np.float32)
-        return rows_to_distributions(_history(histories, weight) @ self.neighbours)
+        return recall(self.neighbours, histories, decay=self.decay)
 
     def settings(self) -> dict[str, Any]:
         return {"decay": self.decay, "recipe": self.recipe}
@@ -113,9 +106,3 @@ def _read_matrix(stem: Path, n: int) -> sparse.csr_array:
     if (np.diff(indptr) < 0).any() or (size and (indices.min() < 0 or indices.max() >= n)):
         raise broken(files["indices"], "points outside the catalog")
     return sparse.csr_array((data, indices, indptr), shape=(n, n), copy=False)
-
-
-def _history(histories: Histories, weight: NDArray[np.float32]) -> sparse.csr_array:
-    keep = weight >= _FAINT
-    where = (histories.row_of[keep], histories.item[keep])
-    return sparse.coo_array((weight[keep], where), shape=(len(histories), histories.n_items)).tocsr()

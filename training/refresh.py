@@ -1,11 +1,16 @@
 """`penchant refresh`: graph, item vectors, memories, users and segments of now, under the same weights and gate."""
 
+from pathlib import Path
+
 import numpy as np
 
-from graph.snapshot import Snapshot
-from graph.storage.errors import ArtifactError
-from training.artifact import Artifact
-from training.artifact_publish import Revision
+from graph.snapshot import Snapshot, take_snapshot
+from graph.storage import registry
+from graph.storage.database import Database
+from graph.storage.errors import ArtifactError, NotFoundError
+from training.artifact import Artifact, load_artifact
+from training.artifact_publish import Revision, publish_revision
+from training.mixture import Mixture
 from training.mixture_build import Model, Stage, mixture_of, revision_of
 
 POPULARITY_HALF_LIFE = "popularity_half_life_days"
@@ -22,6 +27,22 @@ def model_of(artifact: Artifact) -> Model:
         vector_space=artifact.manifest.vector_space,
         segments=artifact.segments,
     )
+
+
+def load_mixture(artifact: Artifact) -> Mixture:
+    """The whole model as of the artifact's own revision: what the server scores and ranks with."""
+    return artifact.mixture
+
+
+def model_ranker(artifact: Artifact, column: Snapshot) -> Mixture:
+    """The artifact's weights and gate over the events of another snapshot: a column of the evaluation.
+
+    Users' inputs are whatever histories `scores` is given, in every column.
+    """
+    if artifact.manifest.snapshot_hash == column.content_hash:
+        return artifact.mixture
+    check_same_store(artifact, column)
+    return mixture_of(model_of(artifact), column)
 
 
 def refreshed(artifact: Artifact, snapshot: Snapshot, stage: Stage = lambda _: None) -> Revision:
@@ -43,3 +64,41 @@ def check_same_store(artifact: Artifact, snapshot: Snapshot) -> None:
             f"{artifact.path} was made from another store: its items have other ids here.",
             hint="Train a model on this store with `penchant train`, or point --database at the old one.",
         )
+
+
+def refresh(
+    database: Database,
+    root: Path,
+    *,
+    version: registry.Version | None = None,
+    activate: bool = True,
+    stage: Stage = lambda _: None,
+) -> tuple[registry.Version, Path]:
+    """Publishes the next revision of `version`'s model (default: the active one) from all events of the store.
+
+    Raises NotFoundError when nothing is active and no version is given, ArtifactError when its folder is broken.
+    """
+    old = registry.active_revision(database) if version is None else registry.get_revision(database, version)
+    if old is None:
+        raise NotFoundError("No model is active yet.", hint="Train one with `penchant train`.")
+    stage("artifact")
+    artifact = load_artifact(root / old.path)
+    stage("snapshot")
+    snapshot = take_snapshot(database, as_of=None)
+    revision = refreshed(artifact, snapshot, stage)
+    stage("publish")
+    following = registry.next_version(database, old.version.model)
+    path = publish_revision(root, following.model, following.revision, revision)
+    registry.add_revision(
+        database,
+        following.model,
+        path=path.name,
+        as_of=snapshot.as_of,
+        known_at=snapshot.known_at,
+        snapshot_hash=snapshot.content_hash,
+        metrics=revision.metrics,
+        version=following,
+    )
+    if activate:
+        registry.activate(database, following)
+    return following, path

@@ -1,0 +1,178 @@
+"""From a store to a revision that serves: train, refuse or activate, refresh, and answers that follow new events."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from graph.ids import IdMap
+from graph.snapshot import Snapshot, take_snapshot
+from graph.storage import registry
+from graph.storage.categories import upsert_categories
+from graph.storage.database import Database
+from graph.storage.errors import ArtifactError, NotFoundError, TrainingError
+from graph.storage.events import append_events
+from graph.storage.items import upsert_items
+from graph.storage.times import DAY_US
+from training.artifact import load_artifact
+from training.evaluation.protocols import time_split
+from training.mixture_build import graph_of, mixture_of
+from training.refresh import check_same_store, model_ranker, refresh
+from training.train_run import Options, Trained, train
+
+SMALL: dict[str, Any] = {"dim": 8, "epochs": 2, "max_history": 10, "seed": 3}
+OPTIONS = Options(holdout_days=20, validation_days=20, net=SMALL, device="cpu")
+
+
+def fill(database: Database, shop: Snapshot) -> None:
+    """The planted shop as a caller would send it."""
+    names, parents = shop.category_names.to_pylist(), shop.category_parent.tolist()
+    categories = {
+        "category": shop.categories.external,
+        "name": pa.array(names),
+        "parent": pa.array([None if p < 0 else f"c{p}" for p in parents]),
+    }
+    upsert_categories(database, pa.table(categories))
+    links = [[f"c{c}"] for c in shop.item_category[1].tolist()]
+    upsert_items(database, pa.table({"item": shop.items.external, "name": shop.item_names, "categories": links}))
+    events = shop.events
+    columns = {
+        "user": [f"u{u}" for u in events.user.tolist()],
+        "item": [f"i{i}" for i in events.item.tolist()],
+        "kind": ["purchase"] * len(events),
+        "occurred_at": events.occurred_at,
+    }
+    append_events(database, pa.table(columns), source="test")
+
+
+@pytest.fixture
+def store(sqlite_database: Database, shop: Snapshot) -> Database:
+    fill(sqlite_database, shop)
+    return sqlite_database
+
+
+@pytest.fixture
+def trained(store: Database, tmp_path: Path) -> Trained:
+    return train(store, tmp_path / "artifacts", OPTIONS)
+
+
+def test_training_publishes_registers_and_activates(store: Database, trained: Trained) -> None:
+    assert str(trained.version) == "m1.1"
+    active = registry.active_revision(store)
+    assert active is not None
+    assert active.version == trained.version
+    assert active.path == trained.path.name
+    artifact = load_artifact(trained.path)
+    assert artifact.manifest.vector_space == active.vector_space == "m1"
+    assert artifact.manifest.snapshot_hash == active.snapshot_hash
+    assert trained.curves.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_hold_out_is_in_nothing_that_is_published(store: Database, trained: Trained) -> None:
+    artifact = load_artifact(trained.path)
+    whole = take_snapshot(store, as_of=None)
+    cut = whole.as_of - 20 * DAY_US
+    assert artifact.manifest.as_of == cut
+    split = time_split(whole, test_start=cut)
+    counted = model_ranker(artifact, split.refreshed)
+    assert counted is artifact.mixture  # the column's events are the artifact's, so nothing was counted anew
+    as_trained = model_ranker(artifact, split.trained)
+    fitted = trained.learned.mixture.scores(split.validation.histories, split.validation.now_us)
+    again = as_trained.scores(split.validation.histories, split.validation.now_us)
+    np.testing.assert_allclose(again, fitted, atol=1e-3)
+
+
+def test_the_loaded_artifact_scores_like_what_was_published(store: Database, trained: Trained) -> None:
+    artifact = load_artifact(trained.path)
+    split = time_split(take_snapshot(store, as_of=None), test_start=artifact.manifest.as_of)
+    model = trained.learned.model
+    fresh = mixture_of(model, split.refreshed)
+    queries = split.test
+    served = artifact.mixture.scores(queries.histories, queries.now_us)
+    np.testing.assert_allclose(served, fresh.scores(queries.histories, queries.now_us), atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_model(store: Database, trained: Trained, tmp_path: Path) -> None:
+    again = train(store, tmp_path / "other", OPTIONS)
+    assert again.version.model == 2
+    first, second = load_artifact(trained.path), load_artifact(again.path)
+    np.testing.assert_array_equal(first.item_vectors, second.item_vectors)
+    np.testing.assert_array_equal(first.gate.weight, second.gate.weight)
+    np.testing.assert_array_equal(first.segments.centers, second.segments.centers)
+    assert first.manifest.metrics == second.manifest.metrics
+
+
+def test_refresh_takes_in_newer_events_and_items_under_the_same_weights(store: Database, trained: Trained) -> None:
+    root = trained.path.parent
+    upsert_items(store, pa.table({"item": ["brand-new"], "name": ["Brand new"], "categories": [["c2"]]}))
+    events = {"user": ["u0"], "item": ["brand-new"], "kind": ["purchase"], "occurred_at": [130 * DAY_US]}
+    append_events(store, pa.table(events), source="test")
+
+    version, path = refresh(store, root)
+
+    assert str(version) == "m1.2"
+    active = registry.active_revision(store)
+    assert active is not None
+    assert active.version == version
+    old, new = load_artifact(trained.path), load_artifact(path)
+    assert new.manifest.as_of > old.manifest.as_of
+    assert new.manifest.vector_space == old.manifest.vector_space
+    assert new.items.index_of(["brand-new"])[0] == len(new.items) - 1
+    assert np.linalg.norm(new.item_vectors[-1]) == pytest.approx(1, abs=1e-3)
+    assert [s.id for s in new.segments.segments] == [s.id for s in old.segments.segments]
+    assert sum(s.size for s in new.segments.segments) == 119
+    np.testing.assert_array_equal(new.gate.weight, old.gate.weight)
+
+
+def test_refresh_keeps_rows_and_weights_together_when_the_index_space_grows_in_the_middle(
+    store: Database, trained: Trained
+) -> None:
+    """The net finds an item's row by the surrogate id, not by the place that it had in training."""
+    artifact = load_artifact(trained.path)
+    snapshot = take_snapshot(store, as_of=artifact.manifest.as_of)
+    graph = graph_of(snapshot)
+    before = artifact.net.item_vectors(graph)
+    order = np.array([1, 0, *range(2, len(snapshot.items))])
+    graph["item"].node_id = graph["item"].node_id[order]
+    moved = artifact.net.item_vectors(graph)
+    assert not np.allclose(before[0], moved[0])
+
+
+def test_refresh_refuses_a_store_with_other_items(trained: Trained, shop: Snapshot) -> None:
+    artifact = load_artifact(trained.path)
+    other = replace(shop, items=IdMap(shop.items.external, artifact.items.surrogate + 1))
+    with pytest.raises(ArtifactError, match="another store"):
+        check_same_store(artifact, other)
+
+
+def test_refresh_without_a_model_says_what_to_do(sqlite_database: Database, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="penchant train"):
+        refresh(sqlite_database, tmp_path)
+
+
+def test_an_empty_store_cannot_be_learned_from(sqlite_database: Database, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="penchant ingest"):
+        train(sqlite_database, tmp_path, OPTIONS)
+    assert registry.revisions(sqlite_database) == []
+
+
+def test_a_model_that_loses_is_published_but_does_not_serve(
+    store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.promote.Verdict.passes", False)
+    refused = train(store, tmp_path, OPTIONS)
+    assert refused.path.is_dir()
+    assert not refused.is_active
+    assert registry.active_revision(store) is None
+
+    forced = train(store, tmp_path, replace(OPTIONS, force=True))
+    assert forced.is_active
+    assert [a.forced for a in registry.activations(store)] == [True]
+
+
+def test_without_a_hold_out_the_newest_window_validates_and_all_is_published(store: Database, tmp_path: Path) -> None:
+    result = train(store, tmp_path, replace(OPTIONS, holdout_days=0))
+    assert load_artifact(result.path).manifest.as_of == take_snapshot(store, as_of=None).as_of

@@ -1,0 +1,183 @@
+"""`penchant train` without the terminal: a store in, a published and registered revision out."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from graph.snapshot import Snapshot, take_snapshot
+from graph.storage import registry
+from graph.storage.database import Database
+from graph.storage.errors import BadInputError, TrainingError
+from graph.storage.times import DAY_US
+from training.artifact_publish import publish_model, publish_revision
+from training.curves import draw_curves
+from training.evaluation.protocols import Split, leave_one_out, time_split
+from training.evaluation.queries import Queries
+from training.fit import Progress
+from training.mixture_build import Stage, mixture_of, revision_of
+from training.promote import Verdict, judge
+from training.refresh import POPULARITY_HALF_LIFE
+from training.train import Learned, config_for, learn
+
+CHECKPOINT = ".training"
+RUN = "run.json"
+CURVES = "learning-curves.png"
+
+
+@dataclass(frozen=True)
+class Options:
+    """`holdout_days` at the end stay untouched, for `penchant evaluate`; the validation window lies before them."""
+
+    protocol: Literal["time", "leave-one-out"] = "time"
+    order: Literal["published", "shuffled"] = "published"
+    holdout_days: float = 28.0
+    validation_days: float = 28.0
+    net: dict[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    resume: bool = False
+    activate: bool = True
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    version: registry.Version
+    path: Path
+    verdict: Verdict
+    learned: Learned
+    curves: Path
+    is_active: bool
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`trained` teaches the net, `validation` asks, `published` is what the first revision is made of."""
+
+    trained: Snapshot
+    validation: Queries
+    published: Snapshot
+    settings: dict[str, Any]
+
+
+def train(
+    database: Database,
+    root: Path,
+    options: Options,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    stage: Stage = lambda _: None,
+) -> Trained:
+    """Raises ConflictError, after publishing, when the model may not serve and is not forced to."""
+    stage("snapshot")
+    folder = root / CHECKPOINT
+    snapshot = _snapshot(database, folder, resume=options.resume)
+    parts = parts_of(snapshot, options)
+    config = config_for(parts.trained, options.net)
+    learned = learn(
+        parts.trained,
+        parts.validation,
+        config,
+        # its number is only known when it is published, and a run that fails should leave no model behind
+        vector_space="",
+        device=options.device,
+        checkpoint_dir=folder,
+        resume=options.resume,
+        on_progress=on_progress,
+        stage=stage,
+    )
+    stage("baselines")
+    verdict = judge(learned, parts.trained, parts.validation)
+    stage("publish")
+    settings = {
+        **parts.settings,
+        "net": config.model_dump(mode="json"),
+        "exclude_seen": learned.exclude_seen,
+        POPULARITY_HALF_LIFE: learned.model.popularity_half_life_days,
+    }
+    version, path = _publish(database, root, learned, parts.published, settings, verdict, stage)
+    curves = path.parent / f"m{version.model}" / CURVES
+    draw_curves(learned.fit.epochs, curves, title=f"Learning curves of m{version.model}")
+    (folder / RUN).unlink(missing_ok=True)
+    is_active = options.activate and (verdict.passes or options.force)
+    if is_active:
+        forced = not verdict.passes
+        registry.activate(database, version, forced=forced, reason="forced past its baselines" if forced else None)
+    return Trained(version, path, verdict, learned, curves, is_active)
+
+
+def parts_of(snapshot: Snapshot, options: Options) -> Parts:
+    """Cuts the snapshot. Raises BadInputError when a window is empty."""
+    if options.protocol == "leave-one-out":
+        split = leave_one_out(snapshot, order=options.order)
+        return Parts(split.trained, split.validation, split.refreshed, _settings(options, split))
+    end = snapshot.as_of - round(options.holdout_days * DAY_US)
+    window = round(options.validation_days * DAY_US)
+    if options.holdout_days < 0 or window <= 0:
+        raise BadInputError("Windows of training must be longer than nothing.", hint="Try --holdout-days 28.")
+    if options.holdout_days:
+        split = time_split(snapshot, test_start=end, validation_days=options.validation_days)
+        return Parts(split.trained, split.validation, split.refreshed, _settings(options, split))
+    # Nothing is held out: the newest window validates, and stands where a test would.
+    split = time_split(snapshot, test_start=end - window, validation_days=options.validation_days)
+    return Parts(split.refreshed, split.test, snapshot, _settings(options, split))
+
+
+def _settings(options: Options, split: Split) -> dict[str, Any]:
+    return {
+        "protocol": options.protocol,
+        "holdout_days": options.holdout_days,
+        "validation_days": options.validation_days,
+        "split": dict(split.settings),
+    }
+
+
+def _snapshot(database: Database, folder: Path, *, resume: bool) -> Snapshot:
+    """A resumed run sees the store as the interrupted one saw it, whatever was written since."""
+    note = folder / RUN
+    if resume and note.exists():
+        before = json.loads(note.read_text(encoding="utf-8"))
+        snapshot = take_snapshot(database, as_of=before["as_of"], known_at=before["known_at"])
+        if snapshot.content_hash != before["snapshot_hash"]:
+            raise TrainingError(
+                "The store has changed in its past since the run began.", hint="Train without --resume."
+            )
+        return snapshot
+    snapshot = take_snapshot(database, as_of=None)
+    if not len(snapshot.events):
+        raise TrainingError("The store holds no events to learn from.", hint="Load some with `penchant ingest`.")
+    folder.mkdir(parents=True, exist_ok=True)
+    times = {"as_of": snapshot.as_of, "known_at": snapshot.known_at, "snapshot_hash": snapshot.content_hash}
+    note.write_text(json.dumps(times), encoding="utf-8")
+    return snapshot
+
+
+def _publish(
+    database: Database,
+    root: Path,
+    learned: Learned,
+    snapshot: Snapshot,
+    settings: dict[str, Any],
+    verdict: Verdict,
+    stage: Stage,
+) -> tuple[registry.Version, Path]:
+    number = registry.create_model(database, config=settings)
+    model = replace(learned.model, vector_space=f"m{number}")
+    publish_model(root, number, model.net.state_dict(), settings["net"])
+    mixture = mixture_of(model, snapshot, stage)
+    seed = settings["net"]["seed"]
+    revision = revision_of(model, mixture, snapshot, config=settings, metrics=verdict.metrics, seed=seed, stage=stage)
+    version = registry.next_version(database, number)
+    path = publish_revision(root, version.model, version.revision, revision)
+    registry.add_revision(
+        database,
+        number,
+        path=path.name,
+        as_of=snapshot.as_of,
+        known_at=snapshot.known_at,
+        snapshot_hash=snapshot.content_hash,
+        metrics=verdict.metrics,
+        version=version,
+    )
+    return version, path
