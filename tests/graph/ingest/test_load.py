@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 from sqlalchemy import func, select
 
-from graph.ingest import load as load_module
 from graph.ingest import parquet, streams
 from graph.ingest.load import TableSummary, load
 from graph.ingest.mapping import Mapping, TableName
 from graph.storage.categories import get_categories
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError
+from graph.storage.events import append_events
 from graph.storage.items import get_items
 from graph.storage.tables import category, interaction, item, user
 from graph.storage.times import parse_time
@@ -116,7 +116,6 @@ def test_an_interrupted_load_is_run_again(shop: Shop, monkeypatch: pytest.Monkey
     lines = "".join(f"u{n % 3},{10 + n % 2},2020-01-01\n" for n in range(40))  # equal events across batches
     files = {"items": FILES["items"], "events": "u,i,t\n" + lines}
     tables = {"items": {"id": "i"}, "events": EVENTS}
-    append_events = load_module.append_events
     calls = 0
 
     def interrupted(*args: Any, **options: Any) -> Any:
@@ -126,12 +125,12 @@ def test_an_interrupted_load_is_run_again(shop: Shop, monkeypatch: pytest.Monkey
             raise KeyboardInterrupt
         return append_events(*args, **options)
 
-    monkeypatch.setattr(load_module, "append_events", interrupted)
+    monkeypatch.setattr("graph.ingest.load.append_events", interrupted)
     with pytest.raises(KeyboardInterrupt):
         shop.load(files, **tables)
     stored = shop.count(interaction)
     assert 0 < stored < 40
-    monkeypatch.setattr(load_module, "append_events", append_events)
+    monkeypatch.setattr("graph.ingest.load.append_events", append_events)
     assert counts(shop.load(files, **tables)["events"]) == {"accepted": 40 - stored, "duplicate": stored}
     assert shop.count(interaction) == 40
 

@@ -1,0 +1,119 @@
+"""`penchant ingest`: the command line around load.py; progress and the summary go to the terminal's error stream."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from graph.ingest.load import REJECTED, REPEATED, TableSummary, load
+from graph.ingest.mapping import Mapping, TableName, load_mapping
+from graph.storage.cli_errors import explained
+from graph.storage.database import Database
+from graph.storage.errors import BadInputError
+from graph.storage.settings import Settings
+
+console = Console(stderr=True)
+
+_REASONS_SHOWN = 12
+
+
+def ingest_command(
+    mapping: Annotated[Path, typer.Argument(help="TOML file that says which column of the source is what.")],
+    items: Annotated[Path | None, typer.Option(help="File of the items, instead of the mapping's.")] = None,
+    users: Annotated[Path | None, typer.Option(help="File of the users, instead of the mapping's.")] = None,
+    events: Annotated[Path | None, typer.Option(help="File of the events, instead of the mapping's.")] = None,
+    categories: Annotated[Path | None, typer.Option(help="File of the categories, instead of the mapping's.")] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="Folder of the files that the mapping names; its own folder by default.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Load this table alone; may be given several times.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
+    ] = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(help="JSON Lines file for rows that cannot be used: MAPPING.rejects.jsonl by default."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files; write nothing to the store.")] = False,
+) -> None:
+    """Load catalog, users and events from CSV, TSV, JSON Lines or Parquet. Running it again doubles nothing.
+
+    Exit codes: 0 loaded (look at the summary for rejected rows), 1 every row of a table was rejected, 2 a file, the
+    mapping or the store cannot be used.
+    """
+    with explained():
+        plan = load_mapping(mapping)
+        given = {"items": items, "users": users, "events": events, "categories": categories}
+        files = _files(plan, base or mapping.parent, given, only)
+        rejects = rejects or Path(f"{mapping.stem}.rejects.jsonl")
+        if any(rejects.resolve() == path.resolve() for path in [*files.values(), mapping]):
+            raise BadInputError(f"--rejects {rejects} would overwrite the file that is read.", hint="Name another one.")
+        store = None if dry_run else Database(database or Settings().database_url)
+        try:
+            with _progress() as progress:
+                tasks = {name: progress.add_task(name, total=None) for name in plan.tables() if name in files}
+                summaries = load(
+                    store,
+                    plan,
+                    files,
+                    rejects,
+                    lambda table, done, total: progress.update(tasks[table], completed=done, total=total),
+                )
+        finally:
+            if store is not None:
+                store.close()
+    _print(summaries, rejects, dry_run=dry_run)
+    if any(summary.rows and summary.counts[REJECTED] == summary.rows for summary in summaries):
+        raise typer.Exit(1)
+
+
+def _files(
+    mapping: Mapping, base: Path, given: dict[str, Path | None], only: list[str] | None
+) -> dict[TableName, Path]:
+    """The file of each table to load. Raises BadInputError for a table that the mapping does not describe."""
+    described = mapping.tables()
+    for name in [*(only or []), *(name for name, path in given.items() if path is not None)]:
+        if name not in described:
+            raise BadInputError(f"The mapping describes no table {name!r}.", hint=f"It has {', '.join(described)}.")
+    files: dict[TableName, Path] = {}
+    for name in described:
+        table = mapping.table(name)
+        assert table is not None
+        path = given[name] or (base / table.file if table.file else None)
+        if path is not None and (not only or name in only):
+            files[name] = path
+    if not files:
+        hint = "Write file = … into the mapping, or name a file with --items, --users, --events or --categories."
+        raise BadInputError("There is no file to load.", hint=hint)
+    return files
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _print(summaries: list[TableSummary], rejects: Path, *, dry_run: bool) -> None:
+    names = ["accepted", "duplicate", "unchanged", REPEATED, REJECTED]
+    table = Table(title="Checked, nothing written" if dry_run else "Loaded", title_justify="left")
+    table.add_column("table")
+    table.add_column("file")
+    for name in ["rows", *names, "seconds"]:
+        table.add_column(name, justify="right")
+    for summary in summaries:
+        counts = [f"{summary.counts[name]:,}" if summary.counts[name] else "–" for name in names]
+        table.add_row(summary.table, summary.file.name, f"{summary.rows:,}", *counts, f"{summary.seconds:.1f}")
+    console.print(table)
+    for summary in summaries:
+        for note in summary.notes:
+            console.print(f"{summary.table}: {note}", markup=False)
+    reasons = [(s.table, reason, count) for s in summaries for reason, count in s.reasons.most_common()]
+    for name, reason, count in reasons[:_REASONS_SHOWN]:
+        console.print(f"{count:>9,} {name} rejected: {reason}", markup=False, highlight=False)
+    if len(reasons) > _REASONS_SHOWN:
+        console.print(f"{'':>9} … {len(reasons) - _REASONS_SHOWN} more reasons")
+    if reasons:
+        console.print(f"Rejected rows with line and reason: {rejects}", markup=False)
