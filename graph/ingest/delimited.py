@@ -73,7 +73,8 @@ class DelimitedReader:
             ragged.append(Reject(block.first_line + row.number - 1, reason, row.text))
             return "skip"
 
-        if not block.text or (self.encoding != "utf-8" and _REPLACED.encode() in block.text):
+        # Arrow would tell us of broken bytes too, but not when they stand in a ragged row.
+        if not block.text or not _is_whole(block.text, replaced_is_broken=self.encoding != "utf-8"):
             return None
         try:
             table = pa_csv.read_csv(
@@ -124,7 +125,7 @@ class DelimitedReader:
         while start < len(lines):
             values, count = self._record(lines, start)
             raw = b"\n".join(lines[start : start + count]).removesuffix(b"\r")
-            if isinstance(values, list) and not _is_whole(raw):
+            if isinstance(values, list) and not _is_whole(raw, replaced_is_broken=self.encoding != "utf-8"):
                 values = f"broken encoding: not valid {self.encoding}"
             yield values, raw.decode("utf-8", "backslashreplace"), count
             start += count
@@ -152,9 +153,10 @@ class DelimitedReader:
         return Batch(rows, block.consumed, rejects)
 
 
-def _is_whole(raw: bytes) -> bool:
-    """False for invalid UTF-8 and for what a decoder of another encoding had to replace."""
+def _is_whole(raw: bytes, *, replaced_is_broken: bool) -> bool:
+    """False for invalid UTF-8, and for what a decoder of another encoding had to replace."""
     try:
-        return _REPLACED not in raw.decode("utf-8")
+        text = raw.decode("utf-8")
+        return not (replaced_is_broken and _REPLACED in text)
     except UnicodeDecodeError:
         return False

@@ -30,7 +30,7 @@ class JsonLinesReader:
 def _at_once(block: Block) -> Batch | None:
     try:
         rows = pl.read_ndjson(block.text, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, ValueError):
+    except (pl.exceptions.PolarsError, ValueError, OSError):  # the last for bytes that look compressed
         return None
     lines = block.text.count(b"\n") + (not block.text.endswith(b"\n"))
     if rows.height != lines:

@@ -215,3 +215,9 @@ def test_a_block_of_json_is_the_same_at_once_and_line_by_line(tmp_path: Path) ->
     slow, rejects = read(tmp_path / "f.jsonl", content + "\n{\n")
     assert slow.equals(fast)
     assert [reject.line for reject in rejects] == [51]
+
+
+def test_broken_bytes_in_a_ragged_row_and_a_legitimate_replacement_character(tmp_path: Path) -> None:
+    rows, rejects = read(tmp_path / "f.csv", b"a,b\n1,\xef\xbf\xbd\n\xd9\n3,z\n")
+    assert rows["b"].to_list() == ["\N{REPLACEMENT CHARACTER}", "z"]
+    assert where(rejects) == [(3, "broken encoding: not valid utf-8")]
