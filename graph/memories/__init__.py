@@ -1,2 +1,4 @@
-"""Memories: sparse distributions read straight off histories. What follows what, what goes together, what this user repeats,
-what is popular. Item-item memories are CSR `[items, items]`, row = known item, column = item it speaks for, never negative."""
+"""Memories, read straight off histories: what follows what, what goes together, what a user repeats, what is popular.
+
+Item-item memories are CSR `[items, items]`, never negative: row = the known item, column = the item that it speaks for.
+"""

@@ -19,12 +19,12 @@ BLOCK_ROWS = 1_024
 
 
 def ease(
-    histories: Histories, *, l2: float = 200.0, min_users: int = 5, max_items: int = 12_000, keep: int = 1_000
+    histories: Histories, *, l2: float = 200.0, min_users: int = 2, max_items: int = 12_500, keep: int = 1_000
 ) -> csr_array:
     """The strongest positive weights of each row of B, CSR `[items, items]`; row i says how much i speaks for each j.
 
     Fitted over the `max_items` most owned items with at least `min_users` users; rows and columns of others are empty.
-    Float32. Costs O(n³) time and one n × n matrix for n items, or O(n² · users) and a users × n matrix where users are fewer.
+    Float32. n items cost O(n³) time and one n × n matrix, or O(n² · users) and one users × n where users are fewer.
     """
     seen = users_by_items(histories)
     owners = np.bincount(seen.indices, minlength=histories.n_items)

@@ -12,7 +12,7 @@ from graph.histories import Histories
 MAX_HISTORY = 1_000
 """Newest events of a user that memories learn from: a user with n events in one memory costs up to n² pairs."""
 MAX_SET = 100
-"""Items of one instant that memories learn from; a larger set is thinned evenly (a life imported under one date is no basket)."""
+"""Items of one instant that memories learn from; a larger set is thinned evenly: a life under one date is no basket."""
 
 
 @dataclass(frozen=True)

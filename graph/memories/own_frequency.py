@@ -9,7 +9,9 @@ from graph.memories.sparse import rows_to_distributions
 from graph.storage.times import DAY_US
 
 
-def own_frequency(histories: Histories, now_us: NDArray[np.int64], *, half_life_days: float | None = 120.0) -> csr_array:
+def own_frequency(
+    histories: Histories, now_us: NDArray[np.int64], *, half_life_days: float | None = 120.0
+) -> csr_array:
     """Σ over a user's events of 2^(-age/half-life) by item, rows divided by their sum, CSR `[B, items]`.
 
     Args:
@@ -22,11 +24,9 @@ def own_frequency(histories: Histories, now_us: NDArray[np.int64], *, half_life_
     if half_life_days is not None:
         newest = np.full(len(now_us), np.iinfo(np.int64).min)
         np.maximum.at(newest, row, histories.occurred_at)
-        # Ages count from the user's newest event: the row's sum cancels the difference, and ages of years do not underflow.
+        # Ages count from the user's newest event: the row's sum cancels the difference, and years do not underflow.
         reference = np.minimum(now_us, newest)[row]
         weight = np.exp2(-np.maximum(reference - histories.occurred_at, 0) / (half_life_days * DAY_US))
-    matrix = csr_array(
-        (weight, (row, histories.item)), shape=(len(histories), histories.n_items), dtype=np.float64
-    )
+    matrix = csr_array((weight, (row, histories.item)), shape=(len(histories), histories.n_items), dtype=np.float64)
     matrix.sum_duplicates()
     return rows_to_distributions(matrix)

@@ -12,7 +12,7 @@ def popularity(
 ) -> NDArray[np.float32]:
     """Share of each item in the events before `now_us`, float32 `[items]`, summing to 1 (all zero without events).
 
-    With `window_days` only events in `[now_us - window, now_us)` count; with `half_life_days` an event that old counts half.
+    With `window_days` only events in `[now_us - window, now_us)` count; with `half_life_days` one that old counts half.
     """
     age_us = now_us - histories.occurred_at
     weight = (age_us > 0).astype(np.float64)

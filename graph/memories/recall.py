@@ -14,15 +14,15 @@ NEGLIGIBLE = 1e-3
 def recall(memory: csr_array, histories: Histories, *, decay: float = 1.0) -> csr_array:
     """What the memory says after each history, CSR `[B, items]`, rows summing to 1 (empty without support).
 
-    The memory's rows of the user's items are added with weight decay^age: age in steps back from the newest step, which has
-    age 0. An item met several times counts once, at its newest; so `decay=1` is the plain sum over distinct items.
+    The memory's rows of the user's items are added with weight decay^age, age in steps back from the newest step.
+    An item met several times counts once, at its newest; so `decay=1` is the plain sum over distinct items.
     """
     return rows_to_distributions(history_weights(histories, decay=decay) @ memory)
 
 
 def history_weights(histories: Histories, *, decay: float = 1.0) -> csr_array:
     """decay^age of each distinct item of a history, CSR `[B, items]`."""
-    row = histories.row_of
+    row = histories.row_of.astype(np.int64)
     lengths = np.diff(histories.offsets)
     newest = np.zeros(len(lengths), dtype=np.int64)
     newest[lengths > 0] = histories.step[histories.offsets[1:][lengths > 0] - 1]

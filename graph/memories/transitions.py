@@ -1,4 +1,4 @@
-"""What follows what: transitions between items of one history, weight 1/distance (sequential rules; Ludewig & Jannach 2018)."""
+"""What follows what: transitions between items of one history (sequential rules; Ludewig & Jannach 2018)."""
 
 from typing import Any
 
@@ -22,10 +22,10 @@ def transitions(
 ) -> csr_array:
     """Σ over users of 1/distance for item j coming `distance` steps after item i, CSR `[items, items]`.
 
-    Items of one step are a set, each at distance 1 from the others, in either direction. With `both_directions` j before i
-    counts as well. An item's transitions to itself are left out: repeats are a memory of their own.
-    Each row is divided by (its sum)^damping: 0 leaves counts, with which frequent items drown the others of a history, 1 makes
-    probabilities, with which an item seen once speaks as loudly as any.
+    Items of one step are a set, each at distance 1 from the others, in either direction. With `both_directions` j
+    before i counts as well. An item's transitions to itself are left out: repeats are a memory of their own.
+    Each row is divided by (its sum)^damping: 0 leaves counts, with which frequent items drown the others of a
+    history; 1 makes probabilities, with which an item seen once speaks as loudly as any.
     Computed as Aᵀ W A with A `[steps, items]` and W `[steps, steps]` the band of 1/distance within a user.
     """
     steps = steps_of(histories, max_history=max_history, max_set=max_set)
@@ -46,7 +46,8 @@ def _near_steps(steps: Steps, max_distance: int) -> Any:
     for ahead in range(1, min(max_distance, count - 1) + 1):
         source = np.arange(count - ahead)
         target = source + ahead
-        near = (steps.user[source] == steps.user[target]) & (steps.number[target] - steps.number[source] <= max_distance)
+        near = steps.user[source] == steps.user[target]
+        near &= steps.number[target] - steps.number[source] <= max_distance
         sources.append(source[near])
         targets.append(target[near])
     source = np.concatenate(sources or [np.empty(0, dtype=np.int64)])

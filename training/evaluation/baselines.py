@@ -5,7 +5,7 @@ Settings come from each method's own documentation or from validation data, none
     recent popularity   the last 28 days
     own frequency       the user's own items, half-life 120 days; before them nothing but popularity
     item-kNN            cosine of users in common, history weight 0.9 a step back
-    sequential rules    transitions up to 8 steps apart, 1/distance, history weight 0.6 a step back; forward, or in both directions
+    sequential rules    transitions up to 8 steps apart, 1/distance, history weight 0.6 a step back; forward, both ways
     EASE                λ = 200 over the 12,500 items with most users, at least 2
 
 Sparse answers leave most of the catalog level, and ties count against the target. So every dense score is the sparse

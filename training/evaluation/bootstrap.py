@@ -23,7 +23,11 @@ class Difference:
 def paired_bootstrap(
     ours: Float64s, theirs: Float64s, *, samples: int = 2_000, confidence: float = 0.95, seed: int = 0
 ) -> Difference:
-    """Resamples users with replacement, both rankers together. Metric columns `[users]`, the same users in the same order."""
+    """Resamples users with replacement, both rankers together.
+
+    Args:
+        ours, theirs: float64 `[users]`, one metric of both, the same users in the same order.
+    """
     if ours.shape != theirs.shape or ours.ndim != 1 or not len(ours):
         raise BadInputError(
             f"A paired comparison needs one value per user on both sides, got {ours.shape} and {theirs.shape}.",

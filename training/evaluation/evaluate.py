@@ -43,14 +43,15 @@ def evaluate(
     seen: Seen,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """Full ranking of all candidates for every query. BadInputError for scores that are not finite or of another shape."""
+    """Full ranking of all candidates for every query. BadInputError for scores not finite or of another shape."""
     asked = queries.under(seen)
     count = sum(len(rankers) for rankers in rankers_by_column.values())
     done = 0
     results = []
     for column, rankers in rankers_by_column.items():
         for ranker in rankers:
-            results.append(_judge(asked, ranker, column, seen, _shifted(progress, done * len(asked), count * len(asked))))
+            report = _shifted(progress, done * len(asked), count * len(asked))
+            results.append(_judge(asked, ranker, column, seen, report))
             done += 1
     return results
 

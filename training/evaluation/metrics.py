@@ -1,7 +1,7 @@
 """Full-ranking metrics per user. Ties count against the target; non-finite scores are refused.
 
-The rank of a relevant item is the number of candidates with score >= its own, less itself, plus one: a ranker that gives all
-items one score ranks every target last. With several relevant items, recall and the ideal DCG run over min(k, number relevant).
+The rank of a relevant item is the number of candidates with score >= its own (itself included, so it counts from 1):
+a ranker that gives all items one score ranks every target last. Recall and the ideal DCG run over min(k, relevant).
 """
 
 from dataclasses import dataclass

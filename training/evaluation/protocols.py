@@ -3,7 +3,7 @@
 time split                        as trained: events before the validation window     refreshed: before the test window
   ────────────┬── validation ──┬──── test ────┬──>   windows [start, start + Δ), an event at the cut is a label
 leave-one-out                     as trained: all but each user's last two events     refreshed: all but the last
-  the last event is the test, the one before the validation; the input holds everything before the target in every column
+  the last event is the test, the one before the validation; inputs hold everything before the target in every column
 
 A column is a Snapshot: graph, memories and baselines are made from it, weights from *as trained* alone.
 """
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from graph.arrays import Bools, Int64s
-from graph.histories import Histories, histories_of
+from graph.histories import histories_of
 from graph.snapshot import EventLog, Events, Snapshot
 from graph.storage.errors import BadInputError
 from graph.storage.times import DAY_US, NEVER_US, format_time
@@ -29,7 +29,7 @@ SHUFFLE_SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """No snapshot in here holds a test event, nor a validation event in `trained`; labels are inside `Queries` alone."""
+    """No snapshot in here holds a test event, `trained` no validation event either; labels are in `Queries` alone."""
 
     protocol: str
     settings: Mapping[str, Any]
@@ -49,8 +49,8 @@ def time_split(
 ) -> Split:
     """The global time split: what holds at one moment is asked about the window after it.
 
-    Relevant are the distinct items of the window; asked are users with an event before it and one in it; candidates are the
-    catalog at the cut (a relevant item unknown then counts as missed).
+    Relevant are the distinct items of the window; asked are users with an event before it and one in it; candidates
+    are the catalog at the cut (a relevant item unknown then counts as missed).
 
     Args:
         test_start: the cut, microseconds.
@@ -85,10 +85,10 @@ def time_split(
 def leave_one_out(snapshot: Snapshot, *, order: Order = "published") -> Split:
     """Each user's last event is the test, the one before the validation; users with fewer than three only train.
 
-    The published order is that of the store: time, then `sequence`, then item. `shuffled` puts the items of one day into a random order
-    first (a uniform number per event in the order of their ids, sort by user, day, number) and numbers them anew: papers'
-    files are sorted inside a day, and a sequential model reads that. Other users' later events are in training: fine for
-    comparing with papers, the time split is what decides. Events of kinds with sign < 0 take no part.
+    The published order is that of the store: time, then `sequence`, then item. `shuffled` first puts the items of a
+    day into random order (a uniform number per event in the order of their ids; sort by user, day, number) and numbers
+    them anew: papers' files are sorted inside a day, and a sequential model reads that. Other users' later events are
+    in training: fine for comparing with papers, the time split decides. Events of kinds with sign < 0 take no part.
     """
     sign = np.array([kind.sign for kind in snapshot.kinds] or [0])
     events = snapshot.events.take(sign[snapshot.events.kind] >= 0)

@@ -10,7 +10,7 @@ from graph.arrays import Bools, Int32s, Int64s
 from graph.histories import Histories
 
 Seen = Literal["include", "exclude"]
-"""include: a user's earlier items are candidates like others. exclude: new to the user, they are neither candidates nor relevant."""
+"""A user's earlier items: candidates like others (include), or neither candidates nor relevant (exclude)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Queries:
         )
 
     def under(self, seen: Seen) -> "Queries":
-        """The questions under a seen-item rule: `exclude` takes earlier items out of relevance, and users left with none."""
+        """The questions under a rule: `exclude` takes earlier items out of relevance, then users left with none."""
         if seen == "include":
             return self
         row = np.repeat(np.arange(len(self)), np.diff(self.relevance.indptr))
@@ -56,7 +56,9 @@ class Queries:
         return np.isin(np.asarray(row, dtype=np.int64) * width + item, mine)
 
 
-def queries_of(users: Int32s, histories: Histories, now_us: Int64s, row: Int64s, item: Int32s, catalog: Bools) -> Queries:
+def queries_of(
+    users: Int32s, histories: Histories, now_us: Int64s, row: Int64s, item: Int32s, catalog: Bools
+) -> Queries:
     """Queries from pairs (row, relevant item), in any order, repeats allowed."""
     return Queries(users, histories, now_us, _ones(row, item, (len(users), len(catalog))), catalog)
 

@@ -1,0 +1,116 @@
+"""`penchant evaluate`: the command line around run.py; the table goes to standard output, progress to the error stream."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from graph.storage.cli_errors import explained
+from graph.storage.database import Database
+from graph.storage.errors import BadInputError
+from graph.storage.settings import Settings
+from graph.storage.times import parse_time
+
+
+class ProtocolName(StrEnum):
+    TIME = "time"
+    LEAVE_ONE_OUT = "leave-one-out"
+
+
+class OrderName(StrEnum):
+    PUBLISHED = "published"
+    SHUFFLED = "shuffled"
+
+
+class SeenName(StrEnum):
+    INCLUDE = "include"
+    EXCLUDE = "exclude"
+
+
+def evaluate_command(
+    model: Annotated[
+        str, typer.Option(help="A version such as m1.1, `active`, or `none`: baselines alone.")
+    ] = "active",
+    protocol: Annotated[
+        ProtocolName, typer.Option(help="time: the newest days are the test. leave-one-out: each user's last event is.")
+    ] = ProtocolName.TIME,
+    order: Annotated[
+        OrderName, typer.Option(help="leave-one-out: the source's order, or items of one day shuffled first.")
+    ] = OrderName.PUBLISHED,
+    seen: Annotated[
+        SeenName | None,
+        typer.Option(help="A user's earlier items: candidates or not.", show_default="as the model was trained"),
+    ] = None,
+    holdout_days: Annotated[float, typer.Option(help="time: days before --as-of that are the test.")] = 28.0,
+    validation_days: Annotated[float, typer.Option(help="time: days before the test kept from *as trained*.")] = 28.0,
+    as_of: Annotated[
+        str | None, typer.Option(help="Events before this time; no zone means UTC.", show_default="after the newest")
+    ] = None,
+    known_at: Annotated[str | None, typer.Option(help="Only what was known by then.", show_default="now")] = None,
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="Only this baseline, or `none`; may be given several times.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for a JSON and an npz file per run.")] = Path("evaluations"),
+    database: Annotated[
+        str | None, typer.Option(help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
+    ] = None,
+    artifacts: Annotated[Path | None, typer.Option(help="Folder of the models.", show_default="artifacts")] = None,
+) -> None:
+    """Rank the whole catalog for users whose next events are known, beside the baselines, in two columns.
+
+    *as trained*: everything from the training part. *refreshed*: the same weights, all else from everything before
+    the test.
+    """
+    with explained():
+        moments = {"--as-of": _time("--as-of", as_of), "--known-at": _time("--known-at", known_at)}
+        screen = Console(stderr=True)
+        with _progress(screen) as bar:
+            task = bar.add_task("loading", total=None)
+            from training.evaluation.baselines import BASELINES
+            from training.evaluation.report import comparison_table, table_of, write_report
+            from training.evaluation.run import Options, run
+
+            settings = Settings()
+            store = Database(database or settings.database_url)
+            try:
+                store.require_schema()
+                report = run(
+                    store,
+                    artifacts or settings.artifacts,
+                    Options(
+                        protocol=protocol.value,
+                        order=order.value,
+                        seen=seen.value if seen else None,
+                        model=model,
+                        baselines=tuple(BASELINES) if not baseline else tuple(b for b in baseline if b != "none"),
+                        holdout_days=holdout_days,
+                        validation_days=validation_days,
+                        as_of=moments["--as-of"],
+                        known_at=moments["--known-at"],
+                    ),
+                    stage=lambda name: bar.update(task, description=name),
+                    progress=lambda done, total: bar.update(task, completed=done, total=total),
+                )
+            finally:
+                store.close()
+        # Piped, the table must not be folded to 80 columns: whoever reads it wants whole rows.
+        out = Console(width=None if Console().is_terminal else 160)
+        out.print(table_of(report))
+        if report.comparisons:
+            out.print(comparison_table(report))
+        screen.print(f"written: {write_report(report, output)}")
+
+
+def _time(option: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_time(text)
+    except ValueError as error:
+        raise BadInputError(f"{option} {text}: {error}.", hint="Write it like 2026-01-31T12:00:00Z.") from error
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,0 +1,171 @@
+"""One table on the screen, one file per run on disk, and the differences that are more than luck."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from graph.storage.times import format_time, now_us
+from training.artifact_publish import git_revision
+from training.evaluation.bootstrap import Difference, paired_bootstrap
+from training.evaluation.evaluate import Result
+from training.evaluation.protocols import Split
+from training.evaluation.queries import Seen
+
+COMPARED = ("ndcg@10", "recall@10")
+BOOTSTRAP_SEED = 0
+_SHOWN = {
+    "recall@5": "R@5", "recall@10": "R@10", "recall@20": "R@20", "ndcg@5": "N@5", "ndcg@10": "N@10", "ndcg@20": "N@20",
+    "mrr@10": "MRR@10", "hit_rate@10": "Hit@10", "coverage@10": "Cov@10", "new_hits@10": "New@10",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours - theirs in one column and metric, with its 95 % interval over users."""
+
+    column: str
+    model: str
+    baseline: str
+    metric: str
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a number needs to be quoted: protocol, data, code, seeds, date."""
+
+    protocol: str
+    settings: Mapping[str, Any]
+    seen: Seen
+    users: int
+    data_hash: str
+    known_at: int
+    code_revision: str
+    model: str | None
+    seeds: Mapping[str, int | None]
+    created_at: int
+    results: Sequence[Result]
+    comparisons: Sequence[Comparison]
+
+
+def make_report(
+    split: Split,
+    results: Sequence[Result],
+    *,
+    seen: Seen,
+    model: str | None = None,
+    model_seed: int | None = None,
+    rivals: Sequence[str] = (),
+) -> Report:
+    """`rivals` are the names of the results to compare with all others of their column, the model's usually."""
+    return Report(
+        protocol=split.protocol,
+        settings=dict(split.settings),
+        seen=seen,
+        users=len(next(iter(results[0].per_user.values()))) if results else 0,
+        data_hash=split.data_hash,
+        known_at=split.refreshed.known_at,
+        code_revision=git_revision(),
+        model=model,
+        seeds={"shuffle": split.settings.get("shuffle_seed"), "bootstrap": BOOTSTRAP_SEED, "model": model_seed},
+        created_at=now_us(),
+        results=results,
+        comparisons=[c for ours in results if ours.model in rivals for c in _compare(ours, results, rivals)],
+    )
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """NAME.json with means and intervals, NAME.npz with every user's metrics. Returns the path of the JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = format_time(report.created_at).replace(":", "").replace("-", "")
+    name = "-".join(filter(None, [report.protocol, report.settings.get("order"), report.seen, report.model, stamp]))
+    path, number = folder / f"{name}.json", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}.json"
+    path.write_text(json.dumps(as_json(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    columns = {f"{r.column}/{r.model}/{metric}": v for r in report.results for metric, v in r.per_user.items()}
+    np.savez_compressed(path.with_suffix(".npz"), **columns)  # type: ignore[arg-type]
+    return path
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    head = {k: v for k, v in vars(report).items() if k not in ("results", "comparisons")}
+    return head | {
+        "known_at": format_time(report.known_at),
+        "created_at": format_time(report.created_at),
+        "results": [
+            {
+                "column": r.column,
+                "model": r.model,
+                "seconds": round(r.seconds, 2),
+                "metrics": {k: v if math.isfinite(v) else None for k, v in r.means.items()},
+            }
+            for r in report.results
+        ],
+        "comparisons": [asdict(c) for c in report.comparisons],
+    }
+
+
+def table_of(report: Report) -> Table:
+    """Rows are models, a section for each column; the best of a section is bold."""
+    order = f", {report.settings['order']} order" if "order" in report.settings else ""
+    table = Table(
+        title=f"{report.protocol}{order}, seen items {report.seen}d, {report.users:,} users",
+        caption="R = Recall, N = NDCG; Cov = share of the catalog shown, New = share of hits new to the user, both @10",
+    )
+    table.add_column("model")
+    for label in _SHOWN.values():
+        table.add_column(label, justify="right")
+    for column in dict.fromkeys(r.column for r in report.results):
+        section = [r for r in report.results if r.column == column]
+        means = [r.means for r in section]
+        best = {metric: max(m[metric] for m in means) for metric in _SHOWN}
+        table.add_row(f"[italic]{column}[/]")
+        for result, mean in zip(section, means, strict=True):
+            cells = (_cell(mean[metric], bold=mean[metric] == best[metric]) for metric in _SHOWN)
+            table.add_row(f"  {result.model}", *cells)
+        table.add_section()
+    return table
+
+
+def comparison_table(report: Report) -> Table:
+    table = Table(title="Differences with 95 % intervals (paired bootstrap over users)")
+    for label in ("column", "model", "against", *COMPARED):
+        table.add_column(label, justify="right" if label in COMPARED else "left")
+    pairs = dict.fromkeys((c.column, c.model, c.baseline) for c in report.comparisons)
+    found = {(c.column, c.model, c.baseline, c.metric): c.difference for c in report.comparisons}
+    for pair in pairs:
+        table.add_row(*pair, *(_interval(found[(*pair, metric)]) for metric in COMPARED))
+    return table
+
+
+def _compare(ours: Result, results: Sequence[Result], rivals: Sequence[str]) -> list[Comparison]:
+    return [
+        Comparison(
+            ours.column,
+            ours.model,
+            theirs.model,
+            metric,
+            paired_bootstrap(ours.per_user[metric], theirs.per_user[metric], seed=BOOTSTRAP_SEED),
+        )
+        for theirs in results
+        if theirs.column == ours.column and theirs.model not in rivals
+        for metric in COMPARED
+    ]
+
+
+def _cell(value: float, *, bold: bool) -> str:
+    text = f"{value:.4f}" if math.isfinite(value) else "–"
+    return f"[bold]{text}[/]" if bold else text
+
+
+def _interval(difference: Difference) -> str:
+    colour = "green" if difference.low > 0 else "red" if difference.high < 0 else "yellow"
+    return f"[{colour}]{difference.mean:+.4f}[/] [{difference.low:+.4f}, {difference.high:+.4f}]"
