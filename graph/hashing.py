@@ -23,7 +23,8 @@ def hash_strings(strings: pa.StringArray) -> UInt64s:
     """uint64 [n]: the sum over a string's bytes of mix(place, byte), mixed with its length. No nulls."""
     if not len(strings):
         return np.zeros(0, np.uint64)
-    _, offset_buffer, byte_buffer = strings.cast(pa.large_string()).buffers()
+    strings = strings.cast(pa.large_string())
+    _, offset_buffer, byte_buffer = strings.buffers()
     offsets = np.frombuffer(offset_buffer, np.int64)[strings.offset : strings.offset + len(strings) + 1]
     first, end = int(offsets[0]), int(offsets[-1])
     text = np.frombuffer(byte_buffer, np.uint8)[first:end] if end > first else np.zeros(0, np.uint8)

@@ -179,7 +179,7 @@ def _ids(database: Database, table: Table, known_at: int, *named: pa.ChunkedArra
     surrogate = _numbers(rows["id"])
     wanted = _numbers(rows["recorded_at"]) <= known_at
     for references in named:
-        wanted[np.searchsorted(surrogate, np.unique(_numbers(references)))] = True
+        wanted[np.searchsorted(surrogate, np.asarray(references.unique(), np.int64))] = True
     return IdMap(_text(rows["external_id"].filter(pa.array(wanted))), surrogate[wanted])
 
 

@@ -1,0 +1,82 @@
+"""`penchant graph`: look at what the store holds as a graph."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from graph.storage.cli_errors import explained
+from graph.storage.database import Database
+from graph.storage.errors import BadInputError
+from graph.storage.settings import Settings
+from graph.storage.times import parse_time
+
+graph_app = typer.Typer(help="Look at the graph that the events and the catalog make.", no_args_is_help=True)
+
+
+@graph_app.callback()
+def _graph() -> None:
+    """Keeps `inspect` a command of its own: typer folds an app with a single command into it."""
+
+
+@graph_app.command("inspect")
+def inspect_command(
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="Events before this time, e.g. 2026-01-31T12:00:00Z; no zone means UTC.",
+            show_default="after the newest event",
+        ),
+    ] = None,
+    known_at: Annotated[
+        str | None, typer.Option(help="Only what had been recorded by this time.", show_default="now")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Also draw the graph into this file.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
+    ] = None,
+) -> None:
+    """Show nodes, edges, degrees, what is isolated and what holds together, as of a time."""
+    with explained():
+        times = {"--as-of": as_of, "--known-at": known_at}
+        moments = {option: None if text is None else _time(option, text) for option, text in times.items()}
+        if png is not None:
+            _refuse_bad_target(png)
+        status = Console(stderr=True)
+        with status.status("Loading PyTorch Geometric …"):
+            from graph.build import build_graph
+            from graph.inspect import inspect_graph, render
+            from graph.picture import draw_graph
+            from graph.snapshot import take_snapshot
+        store = Database(database or Settings().database_url)
+        store.require_schema()
+        with status.status("Reading events and catalog …"):
+            snapshot = take_snapshot(store, as_of=moments["--as-of"], known_at=moments["--known-at"])
+        with status.status(f"Building the graph of {len(snapshot.events):,} events …"):
+            graph = build_graph(snapshot)
+        with status.status("Measuring it …"):
+            report = inspect_graph(snapshot, graph)
+        Console().print(render(report))
+        if png is not None:
+            with status.status(f"Drawing {png} …"):
+                draw_graph(snapshot, graph, report, png)
+            Console().print(f"Picture: {png}")
+        store.close()
+
+
+def _time(option: str, text: str) -> int:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise BadInputError(
+            f"{option} {text!r} is no time.", hint="Write 2026-01-31 or 2026-01-31T12:00:00Z."
+        ) from error
+
+
+def _refuse_bad_target(png: Path) -> None:
+    """Before the work, not after it."""
+    if png.suffix.lower() != ".png":
+        raise BadInputError(f"--png {png}: the picture is a PNG.", hint="Let the name end in .png.")
+    if not png.parent.is_dir():
+        raise BadInputError(f"--png {png}: there is no folder {png.parent}.", hint="Create it, or name another.")
