@@ -46,6 +46,7 @@ def load(database: Database, *, turned: bool = False) -> None:
         {"event_id": "4", "user": "bob", "item": "pear", "kind": "view", "session_key": "s", "occurred_at": 40},
         {"event_id": "5", "user": "bob", "item": "stub", "kind": "cart", "occurred_at": 45},
         {"event_id": "6", "user": "bob", "item": None, "kind": "retract", "retracts": "4", "occurred_at": 55},
+        {"event_id": "7", "user": "bob", "item": None, "kind": "retract", "retracts": "4", "occurred_at": 80},
     ]
     append_events(database, table_of(EVENTS, events[::step]), source="s", unknown_items="create", recorded_at=100)
 
@@ -81,6 +82,14 @@ def test_columns_come_out_as_they_went_in(database: Database) -> None:
     assert [str(column.dtype) for column in (e.user, e.item, e.kind)] == ["int32", "int32", "int16"]
     assert len(take_snapshot(database, as_of=56, known_at=200).events) == 4  # withdrawn
     assert len(take_snapshot(database, as_of=50, known_at=99).events) == 0
+
+
+def test_an_event_is_there_until_it_is_first_withdrawn(database: Database) -> None:
+    load(database)
+    latest = take_snapshot(database, as_of=100, known_at=200)
+    for t, there in ((40, False), (41, True), (55, True), (56, False), (81, False)):
+        for snapshot in (latest.until(t), take_snapshot(database, as_of=t, known_at=200)):
+            assert (("bob", "pear", "view", 40) in seen(snapshot)) == there
 
 
 def test_the_catalog_changes_with_time(database: Database) -> None:
