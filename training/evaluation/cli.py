@@ -1,14 +1,14 @@
-"""`penchant evaluate`: the command line around run.py; the table goes to standard output, progress to the error stream."""
+"""`penchant evaluate`: the command line around run.py; the table goes to stdout, progress to stderr."""
 
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from graph.storage.cli_errors import explained
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from graph.storage.cli_errors import explained
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings

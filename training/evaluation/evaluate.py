@@ -1,7 +1,7 @@
 """Asks rankers the questions of a split and keeps every user's metrics."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,25 +38,25 @@ class Result:
 
 def evaluate(
     queries: Queries,
-    rankers_by_column: Mapping[str, Sequence[Ranker]],
+    rankers_by_column: Mapping[str, Iterable[Ranker]],
     *,
     seen: Seen,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """Full ranking of all candidates for every query. BadInputError for scores not finite or of another shape."""
+    """Full ranking of all candidates for every query. BadInputError for scores not finite or of another shape.
+
+    Rankers may come from a generator, one alive at a time. `progress` is told the queries done and their number.
+    """
     asked = queries.under(seen)
-    count = sum(len(rankers) for rankers in rankers_by_column.values())
-    done = 0
     results = []
     for column, rankers in rankers_by_column.items():
         for ranker in rankers:
-            report = _shifted(progress, done * len(asked), count * len(asked))
-            results.append(_judge(asked, ranker, column, seen, report))
-            done += 1
+            results.append(_judge(asked, ranker, column, seen, progress))
+            del ranker  # a generator's next one is made without this one in memory
     return results
 
 
-def _judge(queries: Queries, ranker: Ranker, column: str, seen: Seen, progress: Progress) -> Result:
+def _judge(queries: Queries, ranker: Ranker, column: str, seen: Seen, progress: Progress | None) -> Result:
     start = time.perf_counter()
     ranks: list[TopRanks] = []
     rows = max(1, CHUNK_CELLS // max(1, len(queries.catalog)))
@@ -68,7 +68,8 @@ def _judge(queries: Queries, ranker: Ranker, column: str, seen: Seen, progress: 
         require_finite(scores, (len(chunk), len(queries.catalog)), ranker.name)
         ranked = top_ranks(scores, _excluded(chunk, seen), chunk.relevance)
         ranks.append(TopRanks(ranked.row + begin, ranked.item, ranked.rank, ranked.top_items))
-        progress(begin + len(chunk), None)
+        if progress is not None:
+            progress(begin + len(chunk), len(queries))
     every = TopRanks(*(np.concatenate([getattr(part, name) for part in ranks]) for name in TopRanks.__match_args__))
     hits = every.rank <= COVERAGE_CUT
     new = ~queries.had(every.row[hits], every.item[hits])
@@ -91,11 +92,3 @@ def _excluded(queries: Queries, seen: Seen) -> Bools:
     excluded = np.repeat(absent, len(queries), axis=0)
     excluded[queries.histories.row_of, queries.histories.item] = True
     return excluded
-
-
-def _shifted(progress: Progress | None, offset: int, total: int) -> Progress:
-    def report(done: int, _: int | None) -> None:
-        if progress is not None:
-            progress(offset + done, total)
-
-    return report

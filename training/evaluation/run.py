@@ -1,11 +1,11 @@
 """`penchant evaluate` without the terminal: a store in, a report out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from graph.snapshot import take_snapshot
+from graph.snapshot import Snapshot, take_snapshot
 from graph.storage import registry
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError, NotFoundError
@@ -64,21 +64,25 @@ def run(
     config: Mapping[str, Any] = artifact.manifest.config if artifact else {}
     if artifact:
         require_unseen(artifact.version, config, split)
-    rankers: dict[str, list[Ranker]] = {column: [] for column in split.columns}
-    ours = set()
-    for column, events in split.columns.items():
+    if not artifact and not options.baselines:
+        raise BadInputError("There is nothing to evaluate.", hint="Name a model or some baselines.")
+    ours: set[str] = set()
+
+    def rankers(column: str, events: Snapshot) -> Iterator[Ranker]:
+        """One at a time: a large catalog's memories do not all fit beside each other."""
         if artifact:
             stage(f"{artifact.version}, {column}")
-            rankers[column].append(model_ranker(artifact, events))
-            ours.add(rankers[column][0].name)
+            model = model_ranker(artifact, events)
+            ours.add(model.name)
+            yield model
+            del model
         for name in options.baselines:
             stage(f"{name}, {column}")
-            rankers[column].append(BASELINES[name](events))
-    if not any(rankers.values()):
-        raise BadInputError("There is nothing to evaluate.", hint="Name a model or some baselines.")
+            yield BASELINES[name](events)
+
     seen: Seen = options.seen or ("exclude" if config.get("exclude_seen") else "include")
-    stage("ranking")
-    results = evaluate(split.test, rankers, seen=seen, progress=progress)
+    columns = {column: rankers(column, events) for column, events in split.columns.items()}
+    results = evaluate(split.test, columns, seen=seen, progress=progress)
     return make_report(
         split,
         results,

@@ -14,7 +14,7 @@ from graph.storage.times import DAY_US
 def test_own_items_fade_by_half_and_sum_to_one() -> None:
     shop = histories_from_arrays([0, 0, 0], [1, 2, 2], [0, 10 * DAY_US, 10 * DAY_US], n_users=2, n_items=3)
     own = own_frequency(shop, np.full(2, 10 * DAY_US), half_life_days=10).toarray()
-    np.testing.assert_allclose(own, [[0, 0.2, 0.8], [0, 0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(own, np.array([[0.0, 0.2, 0.8], [0.0, 0.0, 0.0]]), rtol=1e-6)
 
 
 def test_own_items_of_long_ago_do_not_underflow() -> None:
