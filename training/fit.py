@@ -109,7 +109,7 @@ def fit(
         if saved:
             _restore(run, saved, where)
         _train(run, run.net.read(graph), windows, validation, config, checkpoint_dir, on_progress, checkpoint_seconds)
-    return FitResult(InterestNet.from_state(config, run.best), run.epochs, run.best_epoch, run.seconds)
+        return FitResult(InterestNet.from_state(config, run.best), run.epochs, run.best_epoch, run.seconds)
 
 
 def _train(

@@ -34,9 +34,9 @@ def softmax_loss(
     hit = place[target] >= 0  # a target among the negatives would be pushed up and down at once
 
     users = temperature * users
-    logits = strongest_interest(users @ functional.embedding(negatives, items).T)
-    logits[query[hit], place[target[hit]]] = -torch.inf
-    others = logits.float().logsumexp(dim=1) + math.log(n_items / n)
+    logits = users @ functional.embedding(negatives, items).T
+    logits[query[hit], :, place[target[hit]]] = -torch.inf
+    others = strongest_interest(logits).float().logsumexp(dim=1) + math.log(n_items / n)
 
     asking = functional.embedding(query, users.flatten(1)).view(-1, *users.shape[1:])
     own = strongest_interest((asking * functional.embedding(target, items).unsqueeze(1)).sum(dim=-1)).float()

@@ -104,7 +104,7 @@ class InterestNet(nn.Module):
     @property
     def temperature(self) -> float:
         """The factor on the cosine of served vectors."""
-        return float(self.temperatures.mean())
+        return float(self.temperatures.detach().mean())
 
     def read(self, graph: HeteroData) -> ItemGraph:
         """The graph as this net reads it, on the net's device."""
