@@ -13,6 +13,7 @@ from graph.memories.own_frequency import own_frequency
 from graph.memories.recall import recall
 from training.artifact_arrays import read_array, read_json, write_array, write_json
 from training.artifact_manifest import broken
+from training.memories_repeats import LearnedRepeats
 
 
 class Memory(Protocol):
@@ -72,6 +73,9 @@ class Repeats:
         return {}
 
 
+_RATES = ("rate", "rate_of_late")
+
+
 def write_memories(folder: Path, memories: tuple[Memory, ...]) -> None:
     write_json(folder / "memories.json", [{"type": m.type, "name": m.name, **m.settings()} for m in memories])
     for memory in memories:
@@ -92,6 +96,10 @@ def _read_memory(folder: Path, entry: dict[str, Any], n_items: int) -> Memory:
     kind, name = entry.pop("type"), entry["name"]
     if kind == Repeats.type:
         return Repeats(**entry)
+    if kind == LearnedRepeats.type:
+        stem = folder / "memories" / name
+        rates = {part: read_array(stem.with_name(f"{name}.{part}.npy"), shape=(n_items,)) for part in _RATES}
+        return LearnedRepeats(**(entry | rates | {"weight": tuple(entry["weight"])}))
     if kind == ItemToItem.type:
         return ItemToItem(**entry, neighbours=_read_matrix(folder / "memories" / name, n_items))
     raise broken(folder / "memories.json", f"names a memory of the unknown type {kind!r}")

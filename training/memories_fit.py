@@ -10,15 +10,17 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
-from graph.arrays import Float32s
-from graph.histories import Histories
+from graph.arrays import Float32s, Int32s
+from graph.histories import Histories, histories_of
 from graph.memories.co_occurrence import co_occurrence
 from graph.memories.ease import ease
 from graph.memories.incidence import MAX_HISTORY
 from graph.memories.popularity import popularity
 from graph.memories.transitions import transitions
+from graph.snapshot import Snapshot
 from training.evaluation.queries import Queries
 from training.memories import ItemToItem, Memory, Repeats
+from training.memories_repeats import LearnedRepeats, learn_repeats
 from training.mixture_net import strongest_of
 
 RECIPES: dict[str, Callable[[Histories, int], sparse.csr_array]] = {
@@ -39,15 +41,25 @@ UNIFORM = 1e-3
 """Share of popularity that is spread over all items, so that none is impossible."""
 
 
-def refit(memories: Sequence[Memory], histories: Histories) -> tuple[Memory, ...]:
-    """The same memories, counted anew."""
-    keep = kept(histories)
-    return tuple(
-        replace(memory, neighbours=RECIPES[memory.recipe](histories, keep))
-        if isinstance(memory, ItemToItem)
-        else memory
-        for memory in memories
-    )
+def refit(memories: Sequence[Memory], snapshot: Snapshot) -> tuple[Memory, ...]:
+    """The same memories, counted anew from the snapshot's events."""
+    histories = histories_of(snapshot)
+    keep, group = kept(histories), item_group(snapshot)
+
+    def counted(memory: Memory) -> Memory:
+        if isinstance(memory, ItemToItem):
+            return replace(memory, neighbours=RECIPES[memory.recipe](histories, keep))
+        return memory.recounted(histories, snapshot.as_of, group) if isinstance(memory, LearnedRepeats) else memory
+
+    return tuple(counted(memory) for memory in memories)
+
+
+def item_group(snapshot: Snapshot) -> Int32s:
+    """int32 [V]: the first category of each item, -1 = none."""
+    group = np.full(len(snapshot.items), -1, np.int32)
+    item, category = snapshot.item_category[:, ::-1]
+    group[item] = category
+    return group
 
 
 def kept(histories: Histories) -> int:
@@ -55,22 +67,27 @@ def kept(histories: Histories) -> int:
     return int(np.clip(25_000_000 // max(1, histories.n_items), 100, 1_000))
 
 
-def choose_memories(histories: Histories, queries: Queries, *, exclude_seen: bool) -> tuple[Memory, ...]:
-    """Memories counted from `histories`, each with the setting that ranks best by itself on some of the queries.
+def choose_memories(
+    snapshot: Snapshot, queries: Queries, *, window_days: float, exclude_seen: bool
+) -> tuple[Memory, ...]:
+    """Memories counted from `snapshot`, each with the setting that ranks best by itself on some of the queries.
 
     Own items come back or they do not: where the protocol leaves them out, there is no memory of repeats. What speaks
     for other items is judged by the items new to the user.
     """
+    histories = histories_of(snapshot)
     chosen: list[Memory] = []
     some = sample(queries, QUERIES)
     pairs = (np.minimum(histories.lengths, MAX_HISTORY).astype(float) ** 2).sum()
     for name in RECIPES if pairs < MANY_PAIRS else FEW_RECIPES:
         neighbours = RECIPES[name](histories, kept(histories))
-        options = [ItemToItem(name, decay, name, neighbours) for decay in DECAYS]
+        options: list[Memory] = [ItemToItem(name, decay, name, neighbours) for decay in DECAYS]
         chosen.append(max(options, key=lambda m: _quality(m, some, new_only=True)))
     if not exclude_seen:
-        repeats = [Repeats("repeats", half_life) for half_life in HALF_LIVES_DAYS]
-        chosen.append(max(repeats, key=lambda m: _quality(m, some, new_only=False)))
+        repeats: list[Memory] = [Repeats("repeats", half_life) for half_life in HALF_LIVES_DAYS]
+        learned = learn_repeats(histories, snapshot.as_of, window_days, item_group(snapshot))
+        options = [*repeats, learned] if learned else repeats
+        chosen.append(max(options, key=lambda m: _quality(m, some, new_only=False)))
     return tuple(chosen)
 
 

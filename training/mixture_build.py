@@ -74,7 +74,7 @@ def mixture_of(model: Model, snapshot: Snapshot, stage: Stage = lambda _: None) 
     histories = histories_of(snapshot)
     return Mixture(
         net=NetSource(model.net, vectors),
-        memories=refit(model.memories, histories),
+        memories=refit(model.memories, snapshot),
         popularity=popular(histories, snapshot.as_of, model.popularity_half_life_days),
         gate=model.gate,
     )

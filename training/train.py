@@ -52,13 +52,17 @@ def learn(
     config: NetConfig,
     *,
     vector_space: str,
+    window_days: float = 28.0,
     device: str = "auto",
     checkpoint_dir: Path | None = None,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     stage: Stage = lambda _: None,
 ) -> Learned:
-    """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError."""
+    """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError.
+
+    `window_days`: how far ahead it asks what users come back to, the validation window's length.
+    """
     histories = histories_of(trained)
     exclude_seen = share_of_repeats(validation) < RARE_REPEATS
     stage("graph")
@@ -77,7 +81,7 @@ def learn(
     )
     stage("memories")
     net = result.net.cpu()
-    memories = choose_memories(histories, validation, exclude_seen=exclude_seen)
+    memories = choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
     half_life = choose_popularity(histories, validation, trained.as_of)
     stage("gate")
     sources = (NET, *(memory.name for memory in memories), POPULARITY)

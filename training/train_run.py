@@ -81,6 +81,7 @@ def train(
         config,
         # its number is only known when it is published, and a run that fails should leave no model behind
         vector_space="",
+        window_days=options.validation_days,
         device=options.device,
         checkpoint_dir=folder,
         resume=options.resume,

@@ -1,5 +1,7 @@
 """A small shop with planted groups of users, and a model trained on it once."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,6 +10,10 @@ from graph.catalog import CatalogLog, CategoryVersions, ItemVersions
 from graph.events import EventLog, Events
 from graph.ids import IdMap
 from graph.snapshot import Snapshot, snapshot_at
+from graph.storage.categories import upsert_categories
+from graph.storage.database import Database
+from graph.storage.events import append_events
+from graph.storage.items import upsert_items
 from graph.storage.kinds import EventKind
 from graph.storage.times import DAY_US, EVER_US, NEVER_US
 from training.evaluation.protocols import Split, time_split
@@ -87,3 +93,29 @@ def split(shop: Snapshot) -> Split:
 def learned(split: Split) -> Learned:
     config = config_for(split.trained, {"dim": 16, "epochs": 8, "max_history": 20})
     return learn(split.trained, split.validation, config, vector_space="m1", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def fill_store() -> Callable[[Database, Snapshot], None]:
+    return fill
+
+
+def fill(database: Database, shop: Snapshot) -> None:
+    """The planted shop as a caller would send it."""
+    names, parents = shop.category_names.to_pylist(), shop.category_parent.tolist()
+    categories = {
+        "category": shop.categories.external,
+        "name": pa.array(names),
+        "parent": pa.array([None if p < 0 else f"c{p}" for p in parents]),
+    }
+    upsert_categories(database, pa.table(categories))
+    links = [[f"c{c}"] for c in shop.item_category[1].tolist()]
+    upsert_items(database, pa.table({"item": shop.items.external, "name": shop.item_names, "categories": links}))
+    events = shop.events
+    columns = {
+        "user": [f"u{u}" for u in events.user.tolist()],
+        "item": [f"i{i}" for i in events.item.tolist()],
+        "kind": ["purchase"] * len(events),
+        "occurred_at": events.occurred_at,
+    }
+    append_events(database, pa.table(columns), source="test")

@@ -1,5 +1,6 @@
 """From a store to a revision that serves: train, refuse or activate, refresh, and answers that follow new events."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 from graph.ids import IdMap
 from graph.snapshot import Snapshot, take_snapshot
 from graph.storage import registry
-from graph.storage.categories import upsert_categories
 from graph.storage.database import Database
 from graph.storage.errors import ArtifactError, NotFoundError, TrainingError
 from graph.storage.events import append_events
@@ -23,34 +23,14 @@ from training.mixture_build import graph_of, mixture_of
 from training.refresh import check_same_store, model_ranker, refresh
 from training.train_run import Options, Trained, train
 
+FillStore = Callable[[Database, Snapshot], None]
 SMALL: dict[str, Any] = {"dim": 8, "epochs": 2, "max_history": 10, "seed": 3}
 OPTIONS = Options(holdout_days=20, validation_days=20, net=SMALL, device="cpu")
 
 
-def fill(database: Database, shop: Snapshot) -> None:
-    """The planted shop as a caller would send it."""
-    names, parents = shop.category_names.to_pylist(), shop.category_parent.tolist()
-    categories = {
-        "category": shop.categories.external,
-        "name": pa.array(names),
-        "parent": pa.array([None if p < 0 else f"c{p}" for p in parents]),
-    }
-    upsert_categories(database, pa.table(categories))
-    links = [[f"c{c}"] for c in shop.item_category[1].tolist()]
-    upsert_items(database, pa.table({"item": shop.items.external, "name": shop.item_names, "categories": links}))
-    events = shop.events
-    columns = {
-        "user": [f"u{u}" for u in events.user.tolist()],
-        "item": [f"i{i}" for i in events.item.tolist()],
-        "kind": ["purchase"] * len(events),
-        "occurred_at": events.occurred_at,
-    }
-    append_events(database, pa.table(columns), source="test")
-
-
 @pytest.fixture
-def store(sqlite_database: Database, shop: Snapshot) -> Database:
-    fill(sqlite_database, shop)
+def store(sqlite_database: Database, shop: Snapshot, fill_store: FillStore) -> Database:
+    fill_store(sqlite_database, shop)
     return sqlite_database
 
 

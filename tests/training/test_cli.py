@@ -1,0 +1,64 @@
+"""The commands in the order in which an admin types them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from graph.snapshot import Snapshot
+from graph.storage.database import Database
+from training.cli import models_app, refresh_command, train_command
+
+app = typer.Typer()
+app.command("train")(train_command)
+app.command("refresh")(refresh_command)
+app.add_typer(models_app, name="models")
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_train_refresh_list_show_rollback_and_activate(
+    sqlite_url: str,
+    sqlite_database: Database,
+    shop: Snapshot,
+    fill_store: Callable[[Database, Snapshot], None],
+    tmp_path: Path,
+) -> None:
+    fill_store(sqlite_database, shop)
+    where = ["--database", sqlite_url, "--artifacts", str(tmp_path)]
+    trained = run(
+        "train",
+        "--holdout-days",
+        "20",
+        "--validation-days",
+        "20",
+        "--dim",
+        "8",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+        *where,
+    )
+    assert "m1.1 published" in trained
+    assert "m1.1 is active" in trained
+    assert "m1.2 published" in run("refresh", *where)
+    listed = run("models", "list", "--database", sqlite_url)
+    assert [line.split()[:2] for line in listed.splitlines()[1:]][1] == ["m1.2", "yes"]
+    assert "all as published" in run("models", "show", *where)
+    assert "m1.1 is active again" in run("models", "rollback", "--database", sqlite_url)
+    assert "No revision served before" in run("models", "rollback", "--database", sqlite_url, code=2)
+    assert "m1.2 is active" in run("models", "activate", "m1.2", *where)
+    (tmp_path / "m1.1" / "gate.json").write_text("{}")
+    assert "gate.json" in run("models", "activate", "m1.1", *where, code=2)
+
+
+@pytest.mark.parametrize("command", [["refresh"], ["models", "show"]])
+def test_without_a_model_the_commands_say_what_to_do(command: list[str], sqlite_url: str, tmp_path: Path) -> None:
+    assert "penchant train" in run(*command, "--database", sqlite_url, "--artifacts", str(tmp_path), code=2)
