@@ -3,7 +3,7 @@
 Settings come from each method's own documentation or from validation data, none from a test window:
     popularity          all events; ties by what is recent
     recent popularity   the last 28 days
-    own frequency       the user's own items, half-life 120 days; before them nothing but popularity
+    own frequency       the user's own items, half-life 90 days; before them nothing but popularity
     item-kNN            cosine of users in common, history weight 0.9 a step back
     sequential rules    transitions up to 8 steps apart, 1/distance, history weight 0.6 a step back; forward, both ways
     EASE                λ = 200 over the 12,500 items with most users, at least 2
@@ -31,7 +31,7 @@ from graph.snapshot import Snapshot
 
 TIE_BREAK = np.float32(1e-3)
 RECENT_DAYS = 28.0
-OWN_HALF_LIFE_DAYS = 120.0
+OWN_HALF_LIFE_DAYS = 90.0
 
 
 class Ranker(Protocol):
