@@ -19,10 +19,6 @@ def run() -> None:
         with context.begin_transaction():
             context.run_migrations()
         return
-    given = context.config.attributes.get("connection")  # pytest-alembic brings its own
-    if given is not None:
-        _migrate(given)
-        return
     with database.begin() as connection:
         _migrate(connection)
 

@@ -14,7 +14,7 @@ UNUSABLE = 2
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Ends the command with exit code 2 and a sentence for what a person can mend; errors of ours keep their traceback."""
+    """Ends the command with exit code 2 and a sentence for what a person can mend; bugs keep their traceback."""
     try:
         yield
     except PenchantError as error:
