@@ -199,12 +199,31 @@ def get_categories(database: Database, categories: Sequence[str]) -> dict[str, C
         return {row[0]: Category(*row) for row in rows}
 
 
-def list_categories(database: Database, *, after: str = "", limit: int = 100) -> list[Category]:
-    """At most `limit` undeleted categories in the order of their external ids' code points, those above `after`."""
+def list_categories(
+    database: Database, *, after: str = "", limit: int = 100, parent: str | None = None
+) -> list[Category]:
+    """At most `limit` undeleted categories in the order of their external ids' code points, those above `after`.
+
+    parent: only its children.
+    """
     external = category.c.external_id
+    query = _current().where(external > after).order_by(external).limit(limit)
+    if parent is not None:
+        query = query.where(_parent.c.external_id == parent)
     with database.connect() as connection:
-        rows = connection.execute(_current().where(external > after).order_by(external).limit(limit))
-        return [Category(*row) for row in rows]
+        return [Category(*row) for row in connection.execute(query)]
+
+
+def categories_below(database: Database, external: str) -> list[str]:
+    """A category and all below it as of now, by external ids; empty where there is no such category."""
+    version = category_version.c
+    living = select(version.category_id, version.parent_id).where(version.is_current, ~version.deleted).cte("living")
+    top = select(living.c.category_id).join(category, category.c.id == living.c.category_id)
+    below = top.where(category.c.external_id == external).cte("below", recursive=True)
+    below = below.union(select(living.c.category_id).where(living.c.parent_id == below.c.category_id))
+    query = select(category.c.external_id).join(below, below.c.category_id == category.c.id)
+    with database.connect() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def _current() -> Select[Any]:

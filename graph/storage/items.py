@@ -117,11 +117,25 @@ def get_items(database: Database, items: Sequence[str]) -> dict[str, Item]:
         }
 
 
-def list_items(database: Database, *, after: str = "", limit: int = 100) -> list[Item]:
-    """At most `limit` undeleted items in the order of their external ids' code points, those above `after`."""
+def list_items(
+    database: Database, *, after: str = "", limit: int = 100, categories: Sequence[str] | None = None
+) -> list[Item]:
+    """At most `limit` undeleted items in the order of their external ids' code points, those above `after`.
+
+    categories: only items that are in one of these themselves; `categories_below` adds what hangs below.
+    """
     external = item.c.external_id
     with database.connect() as connection:
-        return _read(connection, _current().where(external > after).order_by(external).limit(limit))
+        query = _current().where(external > after).order_by(external).limit(limit)
+        if categories is not None:
+            wanted = listed(connection, categories)
+            inside = (
+                select(item_category.c.item_version_id)
+                .join(category)
+                .join(wanted, wanted.c.value == category.c.external_id)
+            )
+            query = query.where(item_version.c.id.in_(inside))
+        return _read(connection, query)
 
 
 def _current() -> Select[Any]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import adbc_driver_postgresql.dbapi
 import pyarrow as pa
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.dialects import postgresql
@@ -26,6 +25,8 @@ def libpq_uri(url: URL) -> str:
 @contextmanager
 def adbc(url: URL) -> Iterator[Any]:
     """An ADBC connection (`adbc_driver_manager.dbapi.Connection`) to the same database."""
+    import adbc_driver_postgresql.dbapi  # loads pandas where it is installed, which no command should wait for
+
     connection = adbc_driver_postgresql.dbapi.connect(libpq_uri(url))
     try:
         yield connection

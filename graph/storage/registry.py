@@ -29,7 +29,12 @@ def parse_version(text: str) -> Version:
     """Raises BadInputError for what is not of the form m7.12."""
     match = re.fullmatch(r"m([1-9][0-9]{0,17})\.([1-9][0-9]{0,8})", text)
     if not match:
-        raise BadInputError(f"{text!r} is no model version.", hint="Versions look like m7.12.", field="version")
+        raise BadInputError(
+            f"{text!r} is no model version.",
+            hint="Versions look like m7.12.",
+            field="version",
+            reason="INVALID_VERSION",
+        )
     return Version(int(match[1]), int(match[2]))
 
 
@@ -156,8 +161,11 @@ def activate(database: Database, version: Version, *, forced: bool = False, reas
         return _revision(row)
 
 
-def rollback(database: Database, *, reason: str | None = None) -> Revision:
-    """Goes back to what served before the active revision; once more goes further back. Raises ConflictError."""
+def rollback(database: Database, *, reason: str | None = None, leaving: str = "") -> Revision:
+    """Goes back to what served before the active revision; once more goes further back. Raises ConflictError.
+
+    leaving: the version to go back from. Where another one serves, nothing happens: so a repeated call is harmless.
+    """
     with database.begin() as connection:
         lock_catalog(connection)
         rows = connection.execute(
@@ -169,8 +177,16 @@ def rollback(database: Database, *, reason: str | None = None) -> Revision:
                 served.pop()
             else:
                 served.append(number)
+        if leaving and served:
+            serving = _revision(connection.execute(_revisions().where(model_revision.c.id == served[-1])).one())
+            if str(serving.version) != leaving:
+                return serving
         if len(served) < 2:
-            raise ConflictError("No revision served before the active one.", hint="Activate a revision by its name.")
+            raise ConflictError(
+                "No revision served before the active one.",
+                hint="Activate a revision by its name.",
+                reason="NO_PREVIOUS_REVISION",
+            )
         row = connection.execute(_revisions().where(model_revision.c.id == served[-2])).one()
         before = _revision(row)
         _activate(connection, row.id, before.version, is_rollback=True, forced=False, reason=reason)
@@ -195,7 +211,9 @@ def _row(connection: Connection, version: Version) -> Any:
     query = _revisions().where(model_revision.c.model_id == version.model, model_revision.c.number == version.revision)
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise NotFoundError(f"There is no model revision {version}.", hint="`penchant models` lists them.")
+        raise NotFoundError(
+            f"There is no model revision {version}.", hint="`penchant models list` shows them.", reason="UNKNOWN_MODEL"
+        )
     return row
 
 

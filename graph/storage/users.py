@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from graph.storage.bulk import append_rows, listed, read_frame
 from graph.storage.changes import append_change, names
@@ -15,7 +15,7 @@ from graph.storage.columns import USERS, canonical
 from graph.storage.database import Database
 from graph.storage.outcomes import Outcome, Outcomes
 from graph.storage.rules import canonical_json, refuse_bad_ids
-from graph.storage.tables import user
+from graph.storage.tables import interaction, user
 from graph.storage.times import now_us
 
 _KNOWN = {"user": pl.String(), "id": pl.Int64(), "known": pl.String()}
@@ -81,3 +81,11 @@ def list_users(database: Database, *, after: str = "", limit: int = 100) -> list
     with database.connect() as connection:
         rows = connection.execute(query.where(external > after).order_by(external).limit(limit))
         return [User(*row) for row in rows]
+
+
+def count_users(database: Database, *, active_before: int) -> int:
+    """How many users have an event of a time before that (us), retracted or not: one look into the index a user."""
+    event = interaction.c
+    acted = select(event.id).where(event.user_id == user.c.id, event.occurred_at < active_before).exists()
+    with database.connect() as connection:
+        return connection.execute(select(func.count()).select_from(user).where(acted)).scalar_one()
