@@ -41,7 +41,7 @@ def recent_events(
     with database.connect() as connection:
         wanted = listed(connection, list(dict.fromkeys(users)))
         query = select(user.c.external_id, user.c.id).join(wanted, wanted.c.value == user.c.external_id)
-        ids: dict[str, int] = dict(connection.execute(query).tuples().all())
+        ids: dict[str, int] = dict(connection.execute(query).all())
         for external in users:
             if external in ids:
                 newest = connection.execute(_NEWEST, {"user": ids[external], "before": before, "limit": limit}).all()

@@ -33,7 +33,7 @@ def standing(database: Database, user: str, before_us: int = NOW + 100) -> list[
 
 
 def seen(database: Database, user: str, before_us: int) -> list[int]:
-    return seen_items(database, user, before_us=before_us).tolist()
+    return [int(number) for number in seen_items(database, user, before_us=before_us)]
 
 
 def test_a_withdrawn_user_has_no_events_and_no_attributes(shop: Database) -> None:
