@@ -97,7 +97,8 @@ def _progress() -> Progress:
 
 
 def _print(summaries: list[TableSummary], rejects: Path, *, dry_run: bool) -> None:
-    names = ["accepted", "duplicate", "unchanged", REPEATED, REJECTED]
+    outcomes = ["accepted", "duplicate", "unchanged", REPEATED, REJECTED]
+    names = [name for name in outcomes if any(summary.counts[name] for summary in summaries)]
     table = Table(title="Checked, nothing written" if dry_run else "Loaded", title_justify="left")
     table.add_column("table")
     table.add_column("file")

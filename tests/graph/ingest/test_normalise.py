@@ -229,3 +229,9 @@ def test_users_with_attributes() -> None:
     )
     assert normal.rows["attributes"].to_list() == ['{"age":"65+"}']
     assert why(normal) == {3: "no id"}
+
+
+def test_a_root_that_contains_the_arrow_is_escaped_on_both_sides() -> None:
+    normal = normalise_categories(frame(id=[1]), Categories(id="id", root="A > B"))
+    assert normal.rows["parent"].to_list() == ["A \\> B"]
+    assert nodes(normal) == {"A \\> B": ("A > B", None)}
