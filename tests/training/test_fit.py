@@ -20,10 +20,10 @@ from torch_geometric.data import HeteroData
 
 from graph.histories import Histories, histories_from_arrays
 from graph.storage.errors import TrainingError
-from training import fit as fit_module
 from training.checkpoint import NAME
 from training.config import NetConfig
 from training.fit import FitResult, Progress, fit
+from training.losses import softmax_loss
 from training.validation import Validation
 
 N_ITEMS, N_USERS, LENGTH = 40, 200, 8
@@ -141,7 +141,6 @@ def test_other_settings_do_not_resume(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    softmax_loss = fit_module.softmax_loss
     epoch = 1
 
     def follow(progress: Progress) -> None:
@@ -151,7 +150,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
     def breaks(*arguments: Tensor) -> Tensor:
         return softmax_loss(*arguments) * (math.nan if epoch == 3 else 1.0)
 
-    monkeypatch.setattr(fit_module, "softmax_loss", breaks)
+    monkeypatch.setattr("training.fit.softmax_loss", breaks)
     with pytest.raises(TrainingError, match=f"loss nan.*epoch 3.*{tmp_path}") as caught:
         train(checkpoint_dir=tmp_path, on_progress=follow)
     assert caught.value.hint
@@ -169,7 +168,8 @@ def test_tells_how_it_goes() -> None:
     seen: list[Progress] = []
     train(SMALL.model_copy(update={"epochs": 2}), on_progress=seen.append)
     assert [p.batch for p in seen] == 2 * list(range(1, seen[0].batches + 1))
-    assert math.isnan(seen[0].best_ndcg) and seen[-1].best_ndcg > 0
+    assert math.isnan(seen[0].best_ndcg)
+    assert seen[-1].best_ndcg > 0
     assert all(p.loss > 0 and p.rows_per_second > 0 for p in seen)
     assert seen[0].seconds_left > seen[-1].seconds_left == 0
 

@@ -1,0 +1,116 @@
+"""What a net reads of a graph, against the plain definition."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array
+from torch_geometric.data import HeteroData
+
+from training.config import NetConfig, RelationName
+from training.graph_encoder import GraphEncoder
+from training.item_graph import Adjacency, read_graph
+
+CPU = torch.device("cpu")
+FOLLOWS = np.array([[0, 2, 1, 0], [1, 0, 4, 0], [0, 0, 0, 0], [0, 0, 3, 0]], np.float32)
+OWNS = np.array([[1, 1, 0, 0], [0, 1, 2, 0]], np.float32)
+IN_CATEGORY = np.array([[0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 0, 0]], np.float32)
+CHILD_OF = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)  # 2 -> 1 -> 0
+PATHS = np.array([[1, 1, 1], [1, 1, 0], [0, 0, 0], [1, 0, 0]], np.float32)
+
+
+def graph_of() -> HeteroData:
+    graph = HeteroData()
+    for node, size in (("user", 2), ("item", 4), ("category", 3)):
+        graph[node].num_nodes, graph[node].node_id = size, torch.arange(size)
+    for edge, weights in (
+        (("user", "view", "item"), OWNS),
+        (("item", "followed_by", "item"), FOLLOWS),
+        (("item", "in", "category"), IN_CATEGORY),
+        (("category", "child_of", "category"), CHILD_OF),
+    ):
+        graph[edge].edge_index = torch.from_numpy(np.stack(np.nonzero(weights)))
+        graph[edge].edge_weight = torch.from_numpy(weights[np.nonzero(weights)])
+    return graph
+
+
+def rows_to_one(weights: np.ndarray) -> np.ndarray:
+    total = weights.sum(axis=1, keepdims=True)
+    rows: np.ndarray = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    return rows
+
+
+def read(relation: RelationName, **changes: int) -> np.ndarray:
+    """The relation as one matrix [V, V]: what it does to unit vectors."""
+    config = NetConfig(relations=(relation,)).model_copy(update=changes)
+    x = torch.eye(4)
+    for matrix in read_graph(graph_of(), config, CPU).relations[0]:
+        x = matrix.mean(x)
+    return x.numpy()
+
+
+@pytest.mark.parametrize(
+    ("relation", "expected"),
+    [
+        ("forward", rows_to_one(FOLLOWS)),
+        ("backward", rows_to_one(FOLLOWS.T)),
+        ("neighbours", rows_to_one(FOLLOWS + FOLLOWS.T)),
+        ("shared_user", rows_to_one(OWNS.T) @ rows_to_one(OWNS)),
+        ("shared_category", rows_to_one(PATHS) @ rows_to_one(PATHS.T)),
+    ],
+)
+def test_relations(relation: RelationName, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(read(relation), expected, atol=1e-6)
+
+
+def test_only_the_strongest_neighbours_are_heard() -> None:
+    strongest = np.array([[0, 3, 0, 0], [0, 0, 4, 0], [0, 4, 0, 0], [0, 0, 3, 0]], np.float32)
+    np.testing.assert_allclose(read("neighbours", keep_neighbours=1), rows_to_one(strongest), atol=1e-6)
+
+
+def test_items_of_few_users_are_not_heard() -> None:
+    both = FOLLOWS + FOLLOWS.T
+    both[:, [0, 2, 3]] = 0  # only item 1 has two users
+    np.testing.assert_allclose(read("neighbours", min_item_users=2), rows_to_one(both), atol=1e-6)
+
+
+def test_categories_reach_up_to_the_root() -> None:
+    found = read_graph(graph_of(), NetConfig(), CPU).categories.mean(torch.eye(3))
+    np.testing.assert_allclose(found.numpy(), rows_to_one(PATHS), atol=1e-6)
+
+
+def test_none_reads_no_relation() -> None:
+    assert read_graph(graph_of(), NetConfig(graph_encoder="none"), CPU).relations == ()
+
+
+def test_gradient_of_the_mean_is_that_of_the_dense_product() -> None:
+    dense = torch.from_numpy(rows_to_one(FOLLOWS))
+    sparse = Adjacency.of(csr_array(FOLLOWS), CPU)
+    x, y = torch.randn(4, 5).requires_grad_(), torch.randn(4, 5)
+    ours = torch.autograd.grad((sparse.mean(x) * y).sum(), x)[0]
+    torch.testing.assert_close(ours, torch.autograd.grad((dense @ x * y).sum(), x)[0])
+
+
+def test_the_encoder_is_the_mean_over_steps_of_mixed_relations() -> None:
+    config = NetConfig(dim=4, relations=("forward", "shared_user"), propagation_steps=2)
+    encoder = GraphEncoder(config)
+    torch.nn.init.normal_(encoder.relation_weights)
+    forward, users = (torch.from_numpy(read(name)) for name in config.relations)
+    x = torch.randn(4, 4)
+    states = [x]
+    for a, b in encoder.relation_weights.softmax(dim=1).tolist():
+        states.append((a * forward + b * users) @ states[-1])
+    found = encoder(x, read_graph(graph_of(), config, CPU).relations)
+    torch.testing.assert_close(found, torch.stack(states).mean(dim=0))
+
+
+def test_a_graph_without_these_edges() -> None:
+    graph = HeteroData()
+    for node, size in (("user", 0), ("item", 3), ("category", 0)):
+        graph[node].num_nodes, graph[node].node_id = size, torch.arange(size)
+    config = NetConfig(relations=("neighbours", "shared_user", "shared_category"))
+    for matrices in read_graph(graph, config, CPU).relations:
+        x = torch.eye(3)
+        for matrix in matrices:
+            x = matrix.mean(x)
+        assert x.shape == (3, 3)
+        assert not x.any()

@@ -1,0 +1,70 @@
+"""Settings refuse what they do not know; the rules look at sizes alone."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from graph.storage.errors import BadInputError
+from training.config import NetConfig, Sizes, default_config
+from training.device import choose_device, mixed_precision, reuse_freed_memory
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"dims": 3}, "Extra inputs"),
+        ({"dim": 5}, "multiple of heads"),
+        ({"nets": 2, "interests": 2}, "no common order"),
+        ({"sequence_encoder": "rnn"}, "transformer"),
+        ({"learning_rate": float("nan")}, "greater than 0"),
+        ({"relations": ()}, "at least 1"),
+    ],
+)
+def test_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        NetConfig.model_validate(settings)
+
+
+def test_settings_survive_json() -> None:
+    config = NetConfig(relations=("forward", "backward"), nets=2)
+    assert NetConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        NetConfig().dim = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("items", [1, 2_000, 12_000, 100_000])
+@pytest.mark.parametrize("events", [10, 100_000, 10_000_000])
+def test_every_size_has_settings(items: int, events: int) -> None:
+    config = default_config(Sizes(users=10, items=items, events=events, steps=events))
+    assert config.negatives >= 1_024
+
+
+def test_a_small_shop_drops_more_and_a_big_catalog_costs_less() -> None:
+    small = default_config(Sizes(users=20_000, items=12_000, events=150_000, steps=150_000))
+    large = default_config(Sizes(users=2_500, items=97_000, events=1_470_000, steps=155_000))
+    assert small.dropout > large.dropout
+    assert small.keep_neighbours > large.keep_neighbours
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(BadInputError, match="unknown device") as caught:
+        choose_device("tpu")
+    assert caught.value.hint
+
+
+def test_a_missing_card_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadInputError, match="no CUDA") as caught:
+        choose_device("cuda")
+    assert caught.value.hint
+
+
+def test_a_cpu_computes_in_float32() -> None:
+    reuse_freed_memory()
+    with mixed_precision(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
