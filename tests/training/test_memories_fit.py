@@ -1,0 +1,111 @@
+"""Memories: what is chosen, what they recall, and that they count only what they may know."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from graph.histories import Histories, histories_from_arrays, histories_of
+from graph.snapshot import Snapshot
+from graph.storage.times import DAY_US
+from training.evaluation.protocols import Split
+from training.memories import ItemToItem, Memory, Repeats
+from training.memories_fit import choose_memories, choose_popularity, item_group, popular, ranking_quality, refit
+from training.memories_repeats import LearnedRepeats, learn_repeats
+
+WINDOW = 20.0
+
+
+@pytest.fixture(scope="module")
+def memories(split: Split) -> tuple[Memory, ...]:
+    return choose_memories(split.trained, split.validation, window_days=WINDOW, exclude_seen=False)
+
+
+def test_a_recall_is_a_distribution_over_the_catalog(memories: tuple[Memory, ...], split: Split) -> None:
+    queries = split.validation
+    assert {m.name for m in memories} == {"follows", "near", "together", "ease", "repeats"}
+    for memory in memories:
+        recalled = memory.recall(queries.histories, queries.now_us)
+        assert recalled.shape == (len(queries), len(split.trained.items))
+        totals = np.asarray(recalled.sum(axis=1))
+        filled = np.diff(recalled.indptr) > 0
+        np.testing.assert_allclose(totals[filled], 1, rtol=1e-4)
+        assert (recalled.data >= 0).all()
+
+
+def test_where_nobody_repeats_there_is_no_memory_of_repeats(split: Split) -> None:
+    chosen = choose_memories(split.trained, split.validation, window_days=WINDOW, exclude_seen=True)
+    assert not any(isinstance(memory, Repeats | LearnedRepeats) for memory in chosen)
+
+
+def test_the_past_of_a_memory_holds_nothing_later(shop: Snapshot, memories: tuple[Memory, ...]) -> None:
+    """Counted as of a day, it is the same whether or not later events exist."""
+    cut = 60 * DAY_US
+    known = shop.until(cut)
+    log = replace(known.log, events=known.events, withdrawn_at=known.log.withdrawn_at[: len(known.events)])
+    blind = replace(known, log=log)
+    for one, other in zip(refit(memories, known), refit(memories, blind), strict=True):
+        for name, array in one.arrays().items():
+            np.testing.assert_array_equal(array, other.arrays()[name])
+
+
+def test_refit_counts_anew_and_keeps_the_settings(shop: Snapshot, memories: tuple[Memory, ...]) -> None:
+    for old, new in zip(memories, refit(memories, shop), strict=True):
+        assert old.settings() == new.settings()
+        if isinstance(old, ItemToItem) and isinstance(new, ItemToItem):
+            assert new.neighbours.sum() != old.neighbours.sum()
+
+
+def buyer(days: list[int], items: list[int]) -> Histories:
+    return histories_from_arrays([0] * len(days), items, np.array(days) * DAY_US, n_users=1, n_items=3)
+
+
+def test_learned_repeats_know_that_an_item_is_due() -> None:
+    """Everybody buys item 0 every 10 days and item 1 once only. On day 100 the one bought 9 days ago is due."""
+    n = 60
+    user = np.repeat(np.arange(n), 11)
+    rhythm = np.arange(0, 100, 10)[None, :] + np.arange(n)[:, None] % 10
+    once = (np.arange(n) * 7 % 90)[:, None]
+    day = np.concatenate([rhythm, once], axis=1).ravel()
+    item = np.tile(np.append(np.zeros(10, int), 1), n)
+    histories = histories_from_arrays(user, item, day * DAY_US, n_users=n, n_items=3)
+    memory = learn_repeats(histories, 105 * DAY_US, 12.0, np.full(3, -1, np.int32))
+    assert memory is not None
+    asked = buyer([60, 70, 80, 91, 92], [0, 0, 0, 0, 1])
+    recalled = memory.recall(asked, np.array([100 * DAY_US])).toarray()[0]
+    assert recalled[0] > 0.8
+    assert recalled[2] == 0
+
+
+def test_learned_repeats_beat_counting_where_coming_back_has_a_rhythm(split: Split) -> None:
+    histories = histories_of(split.trained)
+    memory = learn_repeats(histories, split.trained.as_of, WINDOW, item_group(split.trained))
+    assert memory is not None
+    queries = split.validation
+
+    def quality(memory: Memory) -> float:
+        return ranking_quality(memory.recall(queries.histories, queries.now_us), queries, new_only=False)
+
+    assert quality(memory) > 0.9 * quality(Repeats("repeats", None))
+
+
+def test_nobody_coming_back_makes_no_learned_repeats() -> None:
+    histories = histories_from_arrays([0, 1], [0, 1], [DAY_US, 2 * DAY_US], n_items=3)
+    assert learn_repeats(histories, 50 * DAY_US, 10.0, np.zeros(3, np.int32)) is None
+
+
+def test_an_item_counts_once_in_a_basket() -> None:
+    once, twice = buyer([1, 5], [0, 1]), buyer([1, 1, 5], [0, 0, 1])
+    rates = np.full(3, 0.5, np.float32)
+    memory = LearnedRepeats("repeats", 10.0, tuple(np.linspace(0.1, 1, 10).tolist()), 0.0, rates, rates)
+    now = np.array([9 * DAY_US])
+    np.testing.assert_allclose(memory.recall(once, now).toarray(), memory.recall(twice, now).toarray(), rtol=1e-6)
+
+
+def test_popularity_has_no_zeros_and_follows_the_better_half_life(split: Split) -> None:
+    histories = histories_of(split.trained)
+    half_life = choose_popularity(histories, split.validation, split.trained.as_of)
+    p = popular(histories, split.trained.as_of, half_life)
+    assert p.min() > 0
+    assert p.sum() == pytest.approx(1, rel=1e-4)
+    assert popular(buyer([], []), 0, 30.0).tolist() == pytest.approx([1 / 3] * 3)
