@@ -113,6 +113,17 @@ def test_the_catalog_changes_with_time(database: Database) -> None:
             assert (apple in snapshot.item_category[0]) == (t < 60)
 
 
+def test_a_category_whose_parent_does_not_exist_yet_is_a_root(sqlite_database: Database) -> None:
+    categories: list[Row] = [{"category": "above", "valid_from": 20}, {"category": "below", "parent": "above"}]
+    upsert_categories(sqlite_database, table_of(CATEGORIES, categories), recorded_at=30)
+    latest = take_snapshot(sqlite_database, as_of=40, known_at=50)
+    above, below = latest.categories.index_of(["above", "below"]).tolist()
+    for t, parent in ((19, -1), (20, above)):
+        for snapshot in (latest.until(t), take_snapshot(sqlite_database, as_of=t, known_at=50)):
+            assert snapshot.category_parent[below] == parent
+            assert snapshot.category_exists[above] == (parent >= 0)
+
+
 def test_index_spaces_hold_what_was_known(database: Database) -> None:
     load(database)
     assert set(take_snapshot(database, as_of=100, known_at=200).users.external.to_pylist()) == {"ann", "bob"}
