@@ -8,7 +8,7 @@ iterating is wrapped as well.
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 import structlog
@@ -19,9 +19,12 @@ from grpc_status import rpc_status
 from graph.storage.errors import BadInputError, PenchantError
 from server.status import build_status, status_of
 
+OURS = "/penchant."
+
 log = structlog.get_logger("penchant.server")
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+if TYPE_CHECKING:  # generic in its types alone
+    Handler = grpc.RpcMethodHandler[Any, Any]
 
 
 class _Undecodable:
@@ -33,15 +36,15 @@ class Border(grpc.ServerInterceptor):
 
     def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
+        continuation: "Callable[[grpc.HandlerCallDetails], Handler | None]",
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> "Handler | None":
         handler = continuation(handler_call_details)
         if handler is None:
             return None
         method = handler_call_details.method
-        if handler.request_streaming:
-            # Reflection and health alone stream requests; they mind their own errors.
+        if not method.startswith(OURS):
+            # Reflection and health mind their own errors, and a health watcher that was wrapped would hold a thread.
             return handler
         decode = _decoder(handler.request_deserializer)
         if handler.unary_stream is not None:

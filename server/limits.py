@@ -1,6 +1,7 @@
 """What a request may hold at most, and the checks of single fields; GetServerInfo publishes these numbers."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -26,6 +27,9 @@ MAX_HISTORY_EVENTS = 2_000
 """Newest events of a user that an answer is based on."""
 
 
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+
+
 def check_id(value: str, field: str) -> str:
     """An external id: 1 to MAX_ID_BYTES bytes of UTF-8 without control characters."""
     size = len(value.encode())
@@ -33,12 +37,19 @@ def check_id(value: str, field: str) -> str:
         raise BadInputError(
             f"{field} has {size} bytes, an id has 1 to {MAX_ID_BYTES}.", field=field, reason="INVALID_ID"
         )
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+    if _CONTROL.search(value):
         raise BadInputError(f"{field} holds control characters; an id has none.", field=field, reason="INVALID_ID")
     return value
 
 
+def check_ids(values: Sequence[str], field: str) -> list[str]:
+    return [check_id(value, f"{field}[{row}]") for row, value in enumerate(values)]
+
+
 def check_text(value: str, field: str, max_bytes: int = MAX_NAME_BYTES) -> str:
+    """Text for people: any characters but NUL, which PostgreSQL cannot store."""
+    if "\0" in value:
+        raise BadInputError(f"{field} holds a NUL character.", field=field, reason="INVALID_TEXT")
     size = len(value.encode())
     if size > max_bytes:
         raise BadInputError(
@@ -60,7 +71,7 @@ def check_count(rows: Sequence[object], field: str, most: int, *, least: int = 1
 def check_unique(ids: Sequence[str], field: str) -> None:
     twice = next((value for value, times in Counter(ids).items() if times > 1), None)
     if twice is not None:
-        message = f"{field} names {twice!r} twice."
+        message = f"{field} names {twice[:MAX_ID_BYTES]!r} twice."
         raise BadInputError(message, hint="Name each once.", field=field, reason="DUPLICATE_ID")
 
 

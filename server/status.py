@@ -28,7 +28,7 @@ from graph.storage.errors import (
 
 DOMAIN = "penchant"
 MAX_DETAIL_BYTES = 4_096
-MAX_MESSAGE_CHARS = 1_000
+MAX_MESSAGE_BYTES = 1_000
 RETRY_DELAY_MS = 1_000
 
 _CODES: tuple[tuple[type[PenchantError], int], ...] = (
@@ -66,4 +66,8 @@ def build_status(code: int, message: str, details: list[Message]) -> status_pb2.
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"
+    """In bytes: what is not ASCII travels as three bytes for each of its own."""
+    data = text.encode()
+    if len(data) <= MAX_MESSAGE_BYTES:
+        return text
+    return data[: MAX_MESSAGE_BYTES - 3].decode(errors="ignore") + "…"

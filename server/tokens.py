@@ -14,16 +14,22 @@ from graph.storage.errors import BadInputError
 
 @dataclass(frozen=True)
 class Place:
-    """`last`: the last key answered; `version`: the revision, "" where none matters; `as_of_us`: its moment."""
+    """`last` is the last key answered, `version` the revision ("" where none matters), the others are an export's."""
 
     last: str
     version: str = ""
     as_of_us: int = 0
+    total: int = 0
+
+    @property
+    def position(self) -> int:
+        """`last` of a list that is numbered: where the next page starts."""
+        return int(self.last or 0)
 
 
 def encode(place: Place, request: object) -> str:
     """`request`: whatever must not change between pages, e.g. the filter; compared by its repr."""
-    body = json.dumps([place.last, place.version, place.as_of_us, _mark(request)]).encode()
+    body = json.dumps([place.last, place.version, place.as_of_us, place.total, _mark(request)]).encode()
     return base64.urlsafe_b64encode(zlib.crc32(body).to_bytes(4, "big") + body).decode()
 
 
@@ -34,7 +40,7 @@ def decode(token: str, request: object, field: str = "page_token") -> Place:
         checksum, body = raw[:4], raw[4:]
         if zlib.crc32(body).to_bytes(4, "big") != checksum:
             raise ValueError("checksum")
-        last, version, as_of_us, mark = json.loads(body)
+        last, version, as_of_us, total, mark = json.loads(body)
     except (ValueError, binascii.Error) as error:
         raise BadInputError(
             f"{field} is no token of this server.",
@@ -49,7 +55,7 @@ def decode(token: str, request: object, field: str = "page_token") -> Place:
             field=field,
             reason="TOKEN_OF_OTHER_REQUEST",
         )
-    return Place(last, version, as_of_us)
+    return Place(last, version, as_of_us, total)
 
 
 def _mark(request: object) -> int:

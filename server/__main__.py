@@ -1,0 +1,5 @@
+"""`python -m server` is `penchant`."""
+
+from server.cli import main
+
+main()

@@ -1,0 +1,96 @@
+"""The `penchant` command line: mounts what each layer brings, and `serve`."""
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import structlog
+import typer
+
+from graph.cli import graph_app
+from graph.ingest.cli import ingest_command
+from graph.storage.cli import db_app
+from graph.storage.cli_errors import explained
+from graph.storage.settings import Settings
+from server.demo.command import demo_command
+from training.cli import models_app, refresh_command, train_command
+from training.evaluation.cli import evaluate_command
+
+app = typer.Typer(
+    name="penchant",
+    help="Learns what every user of a shop is interested in, and answers over gRPC.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(db_app, name="db")
+app.add_typer(graph_app, name="graph")
+app.add_typer(models_app, name="models")
+app.command("ingest")(ingest_command)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("refresh")(refresh_command)
+app.command("demo")(demo_command)
+
+
+@app.command("serve")
+def serve_command(
+    database: Annotated[
+        str | None, typer.Option(help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
+    ] = None,
+    artifacts: Annotated[Path | None, typer.Option(help="Folder of the models.", show_default="artifacts")] = None,
+    listen: Annotated[
+        str | None, typer.Option(help="Address; port 0 takes a free one.", show_default="127.0.0.1:50051")
+    ] = None,
+    grace_s: Annotated[float, typer.Option(help="Seconds that calls in flight get to finish after SIGTERM.")] = 10.0,
+) -> None:
+    """Answers over gRPC until SIGTERM or Ctrl-C; calls in flight then finish."""
+    from server.app import start  # loads torch, which no other command line should wait for
+
+    with explained():
+        settings = _settings(database, artifacts, listen)
+        _set_up_logging(settings.log_level)
+        _limit_threads(settings.threads)
+        stopping = threading.Event()
+
+        def stop(signum: int, frame: FrameType | None) -> None:
+            stopping.set()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        server = start(settings)
+        typer.echo(f"penchant serves on {settings.listen.rsplit(':', 1)[0]}:{server.port}")
+        stopping.wait()
+        server.stop(grace_s)
+
+
+def _settings(database: str | None, artifacts: Path | None, listen: str | None) -> Settings:
+    given = {"database_url": database, "artifacts": artifacts, "listen": listen}
+    return Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def _set_up_logging(level: str) -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+
+
+def _limit_threads(threads: int) -> None:
+    """One call must not take all cores from the others, so its tensor work runs on one thread unless told otherwise."""
+    import torch
+
+    torch.set_num_threads(threads or 1)
+
+
+def main() -> None:
+    app(prog_name="penchant")

@@ -1,0 +1,215 @@
+"""Arrays in, answers out: one revision, the live catalog and a user's newest events. Knows no protobuf.
+
+user id -> newest events of the store -> Histories of one row -> mixture of the revision -> ranked items
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pyarrow.compute as pc
+
+from graph.arrays import Bools, Float32s, Float64s, Int32s, Int64s
+from graph.histories import Histories, histories_from_arrays
+from graph.ids import IdMap
+from graph.storage.database import Database
+from graph.storage.errors import BadInputError, NotFoundError
+from graph.storage.recent import RecentEvents, recent_events
+from graph.storage.seen import seen_items
+from graph.storage.times import now_us
+from server.index import Index
+from server.limits import MAX_HISTORY_EVENTS
+from server.live import LiveCatalog
+from server.revision import Revision
+from training.mixture import Ranking
+from training.segments import one_vector
+
+Seen = Literal["include", "exclude", "only"]
+Kind = Literal["user", "item", "category"]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which items may be answered; external ids."""
+
+    categories_in: Sequence[str] = ()
+    categories_out: Sequence[str] = ()
+    items_out: Sequence[str] = ()
+    seen: Seen = "include"
+    include_unavailable: bool = False
+
+
+@dataclass(frozen=True)
+class Past:
+    """What B `users` did until `as_of_us`, in the revision's index spaces."""
+
+    users: Sequence[str]
+    histories: Histories
+    is_known: Bools
+    """[B]: whether the store has heard of them."""
+    as_of_us: int
+
+    @property
+    def events(self) -> list[int]:
+        """[B]: how many events an answer is based on; those with items that the revision does not know are not."""
+        counts: list[int] = self.histories.lengths.tolist()
+        return counts
+
+
+@dataclass(frozen=True)
+class Affinities:
+    """Categories, best first: index, share of probability on and below each, and share over the population's."""
+
+    category: Int64s
+    share: Float64s
+    lift: Float64s
+
+
+@dataclass(frozen=True)
+class Engine:
+    database: Database
+    revision: Revision
+    live: LiveCatalog = field(repr=False)
+
+    # What a user did --------------------------------------------------------------------------------------------
+
+    def past(self, users: Sequence[str], *, as_of_us: int | None = None) -> Past:
+        """The newest MAX_HISTORY_EVENTS of users, as of now or as of a time before it; unknown users have none."""
+        as_of_us = now_us() if as_of_us is None else as_of_us
+        recent = recent_events(self.database, users, limit=MAX_HISTORY_EVENTS, before_us=as_of_us)
+        return Past(users, self._histories(recent), recent.is_known, as_of_us)
+
+    def _histories(self, recent: RecentEvents) -> Histories:
+        """Events with items or of kinds that the revision does not know are left out: nothing was learned of those."""
+        users = np.repeat(np.arange(len(recent.is_known), dtype=np.int32), np.diff(recent.offsets))
+        item = self.revision.artifact.items.index_of_surrogate(recent.item_id)
+        kind = self.live.kinds(recent.kind_id)
+        keep = (item >= 0) & (kind >= 0)
+        return histories_from_arrays(
+            users[keep],
+            item[keep],
+            recent.occurred_at[keep],
+            recent.sequence[keep],
+            kind[keep],
+            recent.value[keep],
+            n_users=len(recent.is_known),
+            n_items=len(self.revision.artifact.items),
+        )
+
+    # Interest ---------------------------------------------------------------------------------------------------
+
+    def score(self, past: Past, items: Int32s) -> Float32s:
+        """Contributions g_k · p_k [n, S] of items (indices of the revision); their sum is the probability."""
+        return self.revision.mixture.explain(past.histories, past.as_of_us, items)
+
+    def recommend(self, past: Past, k: int, wanted: Filter) -> Ranking:
+        allowed = self.allowed(wanted, past)
+        nearest = self.revision.items
+        return self.revision.mixture.rank(
+            past.histories,
+            past.as_of_us,
+            k,
+            allowed=allowed,
+            nearest=lambda vectors, n: np.unique(nearest.search(vectors, n)[0]),
+        )
+
+    def interests(self, past: Past, k: int) -> Affinities:
+        """Categories by share · log lift, so that neither the merely popular nor the merely rare leads."""
+        p = np.exp(self.revision.mixture.scores(past.histories, np.array([past.as_of_us])))[0]
+        share = np.asarray(p @ self.revision.ancestors, np.float64)
+        population = self.revision.population_share
+        lift = np.divide(share, population, out=np.zeros_like(share), where=population > 0)
+        # Rounded, so that what differs from the population by float32's error alone is a tie, which the share decides.
+        leaning = np.round(share * np.log(np.maximum(lift, 1e-12)), 6)
+        best = np.lexsort((-share, -leaning))[:k]
+        best = best[share[best] > 0]
+        return Affinities(best, share[best], lift[best])
+
+    def allowed(self, wanted: Filter, past: Past | None = None) -> Bools:
+        """[V]: the items that a filter lets through, by the catalog and the history of now."""
+        mask = (self.live.exists if wanted.include_unavailable else self.live.available).copy()
+        if wanted.categories_in:
+            mask &= self.live.in_any(wanted.categories_in)
+        if wanted.categories_out:
+            mask &= ~self.live.in_any(wanted.categories_out)
+        if wanted.items_out:
+            out = self.revision.artifact.items.index_of(list(wanted.items_out))
+            mask[out[out >= 0]] = False
+        if wanted.seen != "include":
+            if past is None:
+                raise BadInputError("Only a user has seen items.", field="filter.seen", reason="SEEN_WITHOUT_USER")
+            mask &= self._seen(past) if wanted.seen == "only" else ~self._seen(past)
+        return mask
+
+    def _seen(self, past: Past) -> Bools:
+        """[V]: asked of the store and not of the history, which neither holds dislikes nor reaches back for ever."""
+        seen = np.zeros(len(self.revision.artifact.items), bool)
+        for user in past.users:
+            found = seen_items(self.database, user, before_us=past.as_of_us)
+            index = self.revision.artifact.items.index_of_surrogate(found)
+            seen[index[index >= 0]] = True
+        return seen
+
+    # Vectors ----------------------------------------------------------------------------------------------------
+
+    def user_vectors(self, past: Past) -> tuple[Float32s, Float32s]:
+        """[B, K, dim] and weights [B, K] that sum to 1; both 0 for users without events."""
+        is_active = past.histories.lengths > 0
+        vectors = self.revision.mixture.net.users(past.histories) * is_active[:, None, None]
+        weights = np.full(vectors.shape[:2], 1 / vectors.shape[1], np.float32) * is_active[:, None]
+        return np.asarray(vectors, np.float32), np.asarray(weights, np.float32)
+
+    def ids(self, kind: Kind) -> IdMap:
+        artifact = self.revision.artifact
+        return {"user": artifact.users, "item": artifact.items, "category": artifact.categories}[kind]
+
+    def exportable(self, kind: Literal["item", "category"]) -> Int64s:
+        """Indices of what has a vector, in the order of the external ids' UTF-8 bytes."""
+        order = pc.sort_indices(self.ids(kind).external.cast("binary")).to_numpy()
+        has_vector = np.asarray(self.vectors(kind).any(axis=1))
+        return np.asarray(order[has_vector[order]], np.int64)
+
+    def vectors(self, kind: Literal["item", "category"]) -> Float32s:
+        artifact = self.revision.artifact
+        return artifact.item_vectors if kind == "item" else artifact.category_vectors
+
+    def vector_of(self, kind: Literal["item", "category"], external: str) -> tuple[int, Float32s]:
+        """Index and vector [1, dim]. NotFoundError where the revision has no such thing, or no vector for it."""
+        index = int(self.ids(kind).index_of([external])[0])
+        if index < 0:
+            raise NotFoundError(
+                f"Revision {self.revision.version} has no {kind} {external!r}.",
+                hint="It may be newer than the revision; `penchant refresh` takes it in.",
+                reason=f"UNKNOWN_{kind.upper()}",
+            )
+        vector = np.asarray(self.vectors(kind)[index : index + 1])
+        if not vector.any():
+            raise NotFoundError(f"The {kind} {external!r} has no vector: nothing is below it.", reason="NO_VECTOR")
+        return index, vector
+
+    def similar(
+        self, target: Kind, vectors: Float32s, k: int, *, leave_out: int = -1, allowed: Bools | None = None
+    ) -> tuple[Int64s, Float32s]:
+        """The nearest k of a kind to any of `vectors` [Q, dim]: indices and cosines, best first."""
+        index, per_id = self._index(target)
+        rows, cosines = index.search(vectors, (k + (leave_out >= 0)) * per_id, allowed)
+        found, cosine = rows.ravel() // per_id, cosines.ravel()
+        order = np.argsort(-cosine, kind="stable")
+        _, first = np.unique(found[order], return_index=True)  # an id once, with its best pair
+        best = order[np.sort(first)]
+        best = best[found[best] != leave_out][:k]
+        return found[best], np.clip(cosine[best], -1, 1)
+
+    def _index(self, kind: Kind) -> tuple[Index, int]:
+        if kind == "item":
+            return self.revision.items, 1
+        if kind == "category":
+            return self.revision.categories, 1
+        return self.revision.users, self.revision.artifact.user_vectors.shape[1]
+
+    # Segments ---------------------------------------------------------------------------------------------------
+
+    def segment_weights(self, past: Past) -> Float32s:
+        """How much each user belongs to each segment, [B, S]; zeros for users without events."""
+        return self.revision.artifact.segments.assign(one_vector(*self.user_vectors(past)))

@@ -1,0 +1,54 @@
+"""One loaded revision, ready to answer: the artifact, the net, the mixture and the indices. Never changes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from graph.taxonomy import ancestors_matrix
+from server.index import Index, make_index
+from training.artifact import Artifact, load_artifact
+from training.mixture import Mixture
+
+
+@dataclass(frozen=True)
+class Revision:
+    """V items, C categories, U users as of `artifact.manifest.as_of`."""
+
+    artifact: Artifact
+    mixture: Mixture
+    items: Index
+    categories: Index
+    users: Index
+    """Rows are (user, interest); a user's interests follow one another."""
+    ancestors: sparse.csr_array
+    """[V, C]: 1 where an item is in a category or below it, as of the revision."""
+
+    @property
+    def version(self) -> str:
+        return self.artifact.version
+
+    @cached_property
+    def population_share(self) -> NDArray[np.float64]:
+        """Share of the popular distribution on each category and below it, [C]."""
+        return np.asarray(self.artifact.popularity @ self.ancestors, np.float64)
+
+
+def load_revision(path: Path) -> Revision:
+    """Raises ArtifactError naming the broken file."""
+    artifact = load_artifact(path)
+    table = artifact.item_categories.tocoo()
+    pairs = np.stack([table.row, table.col]).astype(np.int32)
+    ancestors = ancestors_matrix(pairs, artifact.category_parent, len(artifact.items))
+    n_users, interests, dim = artifact.user_vectors.shape
+    return Revision(
+        artifact=artifact,
+        mixture=artifact.mixture,
+        items=make_index(artifact.item_vectors),
+        categories=make_index(artifact.category_vectors),
+        users=make_index(artifact.user_vectors.reshape(n_users * interests, dim)),
+        ancestors=sparse.csr_array(ancestors, dtype=np.float32),
+    )

@@ -1,0 +1,177 @@
+"""EmbeddingService: the net's vectors, a few by name or all as a stream that can be resumed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import grpc
+import numpy as np
+from penchant.v1 import embedding_pb2 as pb
+from penchant.v1.embedding_pb2_grpc import EmbeddingServiceServicer
+from penchant.vectors import checksum, encode
+
+from graph.arrays import Float32s
+from graph.storage.errors import BadInputError
+from graph.storage.times import now_us
+from graph.storage.users import count_users, list_users
+from server import limits, tokens
+from server.convert import timestamp, wants_half
+from server.engine import Engine
+from server.reload import Models
+from server.servicers.similarity import read_kind
+from server.tokens import Place
+
+CHUNK_BYTES = 512 * 1_024
+"""Chunks of 0.25 to 1 MB stream fastest; smaller ones pay per message, larger ones in memory."""
+CHUNK_IDS = 4_096
+"""Where vectors are narrow the ids are what fills a message."""
+USERS_PER_READ = 500
+
+
+@dataclass(frozen=True)
+class Part:
+    """`vectors` [rows, dim] of `ids`; of users also how many each has (`counts`) and the weight of each row."""
+
+    ids: list[str]
+    vectors: Float32s
+    counts: list[int]
+    weights: list[float]
+
+
+class EmbeddingServicer(EmbeddingServiceServicer):
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def BatchGetEmbeddings(
+        self, request: pb.BatchGetEmbeddingsRequest, context: grpc.ServicerContext
+    ) -> pb.BatchGetEmbeddingsResponse:
+        kind = read_kind(request.kind, "kind")
+        half = wants_half(request.element_type)
+        limits.check_count(request.ids, "ids", limits.MAX_EMBEDDING_IDS)
+        ids = limits.check_ids(request.ids, "ids")
+        engine = self._models.current()
+        manifest = engine.revision.artifact.manifest
+        answer = pb.BatchGetEmbeddingsResponse(
+            vector_space=manifest.vector_space, model_version=manifest.version, as_of=timestamp(manifest.as_of)
+        )
+        if kind == "user":
+            past = engine.past(ids)
+            answer.history_as_of.CopyFrom(timestamp(past.as_of_us))
+            vectors, weights = engine.user_vectors(past)
+            present = np.asarray(vectors.any(axis=2))
+            has_vector = np.asarray(present.any(axis=1))
+            answer.statuses.extend(map(_status, past.is_known.tolist(), has_vector.tolist()))
+            answer.weights.extend(weights[present].tolist())
+        else:
+            index = engine.ids(kind).index_of(ids)
+            vectors = np.asarray(engine.vectors(kind)[np.maximum(index, 0)])[:, None]
+            present = vectors.any(axis=2) & (index >= 0)[:, None]
+            newer = engine.live.newer_items if kind == "item" else engine.live.newer_categories
+            answer.statuses.extend(
+                pb.EMBEDDING_STATUS_NOT_IN_REVISION if value in newer else _status(is_known, has_vector)
+                for value, is_known, has_vector in zip(ids, (index >= 0).tolist(), present[:, 0].tolist(), strict=True)
+            )
+        answer.vector_counts.extend(present.sum(axis=1).tolist())
+        _check_size(int(present.sum()) * manifest.dim * (2 if half else 4), len(ids))
+        answer.vectors.CopyFrom(encode(vectors[present], half=half))
+        return answer
+
+    def ExportEmbeddings(
+        self, request: pb.ExportEmbeddingsRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ExportEmbeddingsResponse]:
+        kind = read_kind(request.kind, "kind")
+        half = wants_half(request.element_type)
+        asked = ("export", kind, half)
+        if request.resume_token:
+            place = tokens.decode(request.resume_token, asked, "resume_token")
+            engine = self._models.at(place.version)
+        else:
+            engine = self._models.current()
+            place = _begin(engine, kind)
+        manifest = engine.revision.artifact.manifest
+        rows = min(CHUNK_IDS, max(1, CHUNK_BYTES // (manifest.dim * (2 if half else 4))))
+        parts = _of_users(engine, place, rows) if kind == "user" else _of_revision(engine, kind, place.last, rows)
+        is_first = not request.resume_token
+        for part in parts if not is_first else _at_least_one(parts, manifest.dim):
+            last = part.ids[-1] if part.ids else place.last
+            vectors = encode(part.vectors, half=half)
+            yield pb.ExportEmbeddingsResponse(
+                ids=part.ids,
+                vector_counts=part.counts,
+                vectors=vectors,
+                weights=part.weights,
+                resume_token=tokens.encode(Place(last, place.version, place.as_of_us, place.total), asked),
+                checksum=checksum(part.ids, part.weights, vectors.data),
+                total_ids=place.total,
+                vector_space=manifest.vector_space,
+                model_version=manifest.version,
+                as_of=timestamp(place.as_of_us),
+            )
+
+
+def _status(is_known: bool, has_vector: bool) -> pb.EmbeddingStatus.ValueType:
+    if not is_known:
+        return pb.EMBEDDING_STATUS_UNKNOWN_ID
+    return pb.EMBEDDING_STATUS_OK if has_vector else pb.EMBEDDING_STATUS_EMPTY
+
+
+def _check_size(n_bytes: int, n_ids: int) -> None:
+    if n_bytes > limits.MAX_MESSAGE_BYTES // 2:
+        fit = n_ids * (limits.MAX_MESSAGE_BYTES // 2) // n_bytes
+        raise BadInputError(
+            f"The vectors of {n_ids} ids do not fit into one message.",
+            hint=f"Ask for {fit} at a time, for half precision, or export them.",
+            field="ids",
+            reason="ANSWER_TOO_LARGE",
+        )
+
+
+def _begin(engine: Engine, kind: Literal["user", "item", "category"]) -> Place:
+    """Fixes what an export is of: the revision, the moment, and how many ids there are."""
+    if kind == "user":
+        as_of = now_us()
+        return Place("", engine.revision.version, as_of, count_users(engine.database, active_before=as_of))
+    as_of = engine.revision.artifact.manifest.as_of
+    return Place("", engine.revision.version, as_of, len(engine.exportable(kind)))
+
+
+def _of_revision(engine: Engine, kind: Literal["item", "category"], last: str, rows: int) -> Iterator[Part]:
+    """Vectors of the revision, `rows` at a time, ids above `last` in the order of their UTF-8 bytes."""
+    vectors, order = engine.vectors(kind), engine.exportable(kind)
+    ids = engine.ids(kind).externals_of(order)
+    start = 0
+    if last:
+        start = next((n for n, value in enumerate(ids) if value.encode() > last.encode()), len(ids))
+    for begin in range(start, len(ids), rows):
+        end = begin + rows
+        yield Part(ids[begin:end], np.asarray(vectors[order[begin:end]]), [], [])
+
+
+def _of_users(engine: Engine, place: Place, rows: int) -> Iterator[Part]:
+    """Vectors of all users as of the export's moment, `rows` or a few more at a time."""
+    last = place.last
+    ids: list[str] = []
+    counts: list[int] = []
+    weights: list[float] = []
+    found: list[Float32s] = []
+    while users := [user.user for user in list_users(engine.database, after=last, limit=USERS_PER_READ)]:
+        last = users[-1]
+        vectors, shares = engine.user_vectors(engine.past(users, as_of_us=place.as_of_us))
+        present = vectors.any(axis=2)
+        per_user = present.sum(axis=1).tolist()
+        ids += [user for user, count in zip(users, per_user, strict=True) if count]
+        counts += [count for count in per_user if count]
+        weights += shares[present].tolist()
+        found.append(vectors[present])
+        if len(weights) >= rows:
+            yield Part(ids, np.concatenate(found), counts, weights)
+            ids, counts, weights, found = [], [], [], []
+    if ids:
+        yield Part(ids, np.concatenate(found), counts, weights)
+
+
+def _at_least_one(parts: Iterator[Part], dim: int) -> Iterator[Part]:
+    """Even an export of nothing says which revision it is of."""
+    first = next(parts, None)
+    yield first or Part([], np.zeros((0, dim), np.float32), [], [])
+    yield from parts

@@ -1,0 +1,120 @@
+"""InterestService: what one user is interested in."""
+
+from collections.abc import Callable
+
+import grpc
+import numpy as np
+from penchant.v1 import interest_pb2 as pb
+from penchant.v1.interest_pb2_grpc import InterestServiceServicer
+from penchant.vectors import encode
+
+from graph.storage.errors import BadInputError
+from server import limits
+from server.convert import contributions, timestamp
+from server.engine import Engine
+from server.servicers.filters import read_filter
+
+HORIZON = pb.PROBABILITY_HORIZON_NEXT_EVENT
+
+
+class InterestServicer(InterestServiceServicer):
+    def __init__(self, engine: Callable[[], Engine]) -> None:
+        self._engine = engine
+
+    def Score(self, request: pb.ScoreRequest, context: grpc.ServicerContext) -> pb.ScoreResponse:
+        limits.check_id(request.user, "user")
+        limits.check_count(request.items, "items", limits.MAX_SCORE_ITEMS)
+        limits.check_ids(request.items, "items")
+        engine = self._engine()
+        revision = engine.revision
+        index = revision.artifact.items.index_of(list(request.items))
+        known = (index >= 0) & engine.live.exists[index]
+        past = engine.past([request.user])
+        shares = engine.score(past, index[known])
+        probability = shares.sum(axis=1, dtype=np.float64)
+        score = np.log(np.maximum(probability, np.finfo(np.float32).tiny))
+        sources = revision.mixture.sources
+        newer = engine.live.newer_items
+        rows = []
+        place = 0
+        for item, is_known in zip(request.items, known.tolist(), strict=True):
+            if not is_known:
+                missing = pb.SCORE_STATUS_NOT_IN_REVISION if item in newer else pb.SCORE_STATUS_UNKNOWN_ITEM
+                rows.append(pb.ItemScore(item=item, status=missing))
+                continue
+            parts = () if request.skip_contributions else contributions(sources, shares[place])
+            rows.append(
+                pb.ItemScore(
+                    item=item,
+                    status=pb.SCORE_STATUS_OK,
+                    score=score[place],
+                    probability=probability[place],
+                    contributions=parts,
+                )
+            )
+            place += 1
+        return pb.ScoreResponse(
+            scores=rows,
+            horizon=HORIZON,
+            history_events=past.events[0],
+            model_version=revision.version,
+            as_of=timestamp(revision.artifact.manifest.as_of),
+            history_as_of=timestamp(past.as_of_us),
+        )
+
+    def Recommend(self, request: pb.RecommendRequest, context: grpc.ServicerContext) -> pb.RecommendResponse:
+        limits.check_id(request.user, "user")
+        k = limits.check_k(request.k)
+        wanted = read_filter(request.filter)
+        engine = self._engine()
+        revision = engine.revision
+        past = engine.past([request.user])
+        ranking = engine.recommend(past, k, wanted)
+        sources = revision.mixture.sources
+        items = revision.artifact.items.externals_of(ranking.items)
+        answer = pb.RecommendResponse(
+            horizon=HORIZON,
+            history_events=past.events[0],
+            model_version=revision.version,
+            as_of=timestamp(revision.artifact.manifest.as_of),
+            history_as_of=timestamp(past.as_of_us),
+        )
+        for item, log_p, shares in zip(items, ranking.log_probability.tolist(), ranking.contributions, strict=True):
+            answer.items.add(
+                item=item,
+                score=log_p,
+                probability=float(shares.sum()),
+                contributions=() if request.skip_contributions else contributions(sources, shares),
+            )
+        return answer
+
+    def GetInterests(self, request: pb.GetInterestsRequest, context: grpc.ServicerContext) -> pb.GetInterestsResponse:
+        limits.check_id(request.user, "user")
+        k = limits.check_k(request.k)
+        if request.view not in pb.InterestView.values():
+            raise BadInputError(f"view {request.view} is not known here.", field="view", reason="UNKNOWN_VIEW")
+        engine = self._engine()
+        artifact = engine.revision.artifact
+        past = engine.past([request.user])
+        affinities = engine.interests(past, k)
+        answer = pb.GetInterestsResponse(
+            history_events=past.events[0],
+            model_version=artifact.version,
+            as_of=timestamp(artifact.manifest.as_of),
+            history_as_of=timestamp(past.as_of_us),
+        )
+        names = artifact.category_names
+        for row, category in enumerate(artifact.categories.externals_of(affinities.category)):
+            answer.categories.add(
+                category=category,
+                name=names[int(affinities.category[row])].as_py() or "",
+                share=min(1.0, affinities.share[row]),
+                lift=affinities.lift[row],
+            )
+        if request.view == pb.INTEREST_VIEW_FULL:
+            rows, weights = engine.user_vectors(past)
+            present = rows[0].any(axis=1)
+            answer.interests.vector_space = artifact.manifest.vector_space
+            answer.interests.vectors.CopyFrom(encode(rows[0][present]))
+            answer.interests.weights.extend(weights[0][present].tolist())
+        return answer
