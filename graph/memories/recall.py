@@ -17,7 +17,11 @@ def recall(memory: csr_array, histories: Histories, *, decay: float = 1.0) -> cs
     The memory's rows of the user's items are added with weight decay^age, age in steps back from the newest step.
     An item met several times counts once, at its newest; so `decay=1` is the plain sum over distinct items.
     """
-    return rows_to_distributions(history_weights(histories, decay=decay) @ memory)
+    weights = history_weights(histories, decay=decay)
+    # scipy would copy the whole memory to give both sides one index type: 40 ms a call instead of 1
+    for part in ("indptr", "indices"):
+        setattr(weights, part, getattr(weights, part).astype(memory.indices.dtype))
+    return rows_to_distributions(weights @ memory)
 
 
 def history_weights(histories: Histories, *, decay: float = 1.0) -> csr_array:
