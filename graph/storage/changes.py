@@ -1,10 +1,10 @@
 """The change feed: every write appends a row in its own transaction, and each server process follows it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, literal, select, text
+from sqlalchemy import Connection, Row, Select, func, insert, literal, select, text, tuple_
 
 from graph.storage.database import Database
 from graph.storage.tables import change
@@ -50,27 +50,31 @@ class Follower:
         self._database = database
         self._position = (-1, -1)  # transaction, id
         if not from_start:
-            self.poll()
+            with database.connect() as connection:
+                self._advance(connection.execute(_settled(connection, newest_first=True).limit(1)).all())
 
     def poll(self) -> list[Change]:
         """The changes since the last poll, in order."""
-        columns = change.c
-        transaction, number = self._position
-        query = (
-            select(columns.id, columns.kind, columns.detail, columns.recorded_at, columns.transaction_id)
-            .where(
-                (columns.transaction_id > transaction)
-                | ((columns.transaction_id == transaction) & (columns.id > number))
-            )
-            .order_by(columns.transaction_id, columns.id)
-        )
         with self._database.connect() as connection:
-            if _is_postgresql(connection):
-                query = query.where(columns.transaction_id < text(OLDEST_RUNNING))
-            rows = connection.execute(query).all()
+            rows = connection.execute(_settled(connection).where(tuple_(*self._position) < _ORDER)).all()
+        self._advance(rows)
+        return [Change(row.id, row.kind, row.detail, row.recorded_at) for row in rows]
+
+    def _advance(self, rows: Sequence[Row[Any]]) -> None:
         if rows:
             self._position = (rows[-1].transaction_id, rows[-1].id)
-        return [Change(row.id, row.kind, row.detail, row.recorded_at) for row in rows]
+
+
+_ORDER = tuple_(change.c.transaction_id, change.c.id)
+
+
+def _settled(connection: Connection, *, newest_first: bool = False) -> Select[Any]:
+    """The changes before which none can appear any more, in order."""
+    keys = (change.c.transaction_id, change.c.id)
+    query = select(change).order_by(*(key.desc() for key in keys) if newest_first else keys)
+    if not _is_postgresql(connection):
+        return query
+    return query.where(change.c.transaction_id < text(OLDEST_RUNNING))
 
 
 def newest_change(database: Database) -> int:

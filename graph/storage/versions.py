@@ -6,9 +6,9 @@ A version holds from its `valid_from` until the next one's; of two with the same
 from collections.abc import Sequence
 
 import polars as pl
-from sqlalchemy import Connection, Table, bindparam, text, update
+from sqlalchemy import BigInteger, Connection, Table, select, text, update
 
-from graph.storage.bulk import append_rows
+from graph.storage.bulk import append_rows, listed
 from graph.storage.outcomes import Outcome, Outcomes
 from graph.storage.times import EVER_US
 
@@ -79,10 +79,8 @@ def append_versions(
     )
     replaced = newest["id"].drop_nulls().to_list()
     if replaced:
-        connection.execute(
-            update(table).where(table.c.id == bindparam("replaced")).values(is_current=False),
-            [{"replaced": number} for number in replaced],
-        )
+        ids = select(listed(connection, replaced, BigInteger).c.value)
+        connection.execute(update(table).where(table.c.id.in_(ids)).values(is_current=False))
     rows = frame.join(newest.select(owner, "valid_from", "newest"), on=[owner, "valid_from"], how="left")
     rows = rows.with_columns(
         pl.col("newest").fill_null(False).alias("is_current"), pl.lit(recorded_at, pl.Int64).alias("recorded_at")

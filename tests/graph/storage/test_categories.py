@@ -1,0 +1,118 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graph.storage.categories import (
+    delete_categories,
+    find_cycles,
+    get_categories,
+    list_categories,
+    upsert_categories,
+)
+from graph.storage.columns import CATEGORIES, ITEMS, table_of
+from graph.storage.database import Database
+from graph.storage.items import delete_items, upsert_items
+from graph.storage.outcomes import Outcomes
+from graph.storage.times import EVER_US
+
+NOW = 1_700_000_000_000_000
+
+
+def upsert(database: Database, *rows: dict[str, Any] | tuple[str, str | None], at: int = NOW) -> Outcomes:
+    dicts = [row if isinstance(row, dict) else {"category": row[0], "parent": row[1]} for row in rows]
+    return upsert_categories(database, table_of(CATEGORIES, dicts), recorded_at=at)
+
+
+def said(outcomes: Outcomes) -> list[str]:
+    return [str(outcomes[row]) for row in range(len(outcomes))]
+
+
+def parents(database: Database) -> dict[str, str | None]:
+    return {found.category: found.parent for found in list_categories(database)}
+
+
+def test_children_may_stand_before_their_parents(database: Database) -> None:
+    assert said(upsert(database, ("tea", "hot"), ("hot", "drinks"), ("drinks", None))) == ["accepted"] * 3
+    assert parents(database) == {"drinks": None, "hot": "drinks", "tea": "hot"}
+    assert said(upsert(database, ("tea", "hot"), ("hot", "drinks"), at=NOW + 1)) == ["unchanged"] * 2
+    assert get_categories(database, ["tea", "?"])["tea"].valid_from == EVER_US
+
+
+def test_an_unknown_parent_is_refused_with_all_that_hangs_below(database: Database) -> None:
+    outcomes = upsert(database, ("a", None), ("b", "nowhere"), ("c", "b"))
+    assert said(outcomes) == ["accepted", "unknown_category", "unknown_category"]
+    assert outcomes.reason(1) == "unknown parent category nowhere"
+    assert parents(database) == {"a": None}
+
+
+def test_a_cycle_is_refused_by_name(database: Database) -> None:
+    outcomes = upsert(database, ("a", "b"), ("b", "c"), ("c", "a"), ("self", "self"), ("below", "a"), ("root", None))
+    assert said(outcomes) == ["cycle"] * 4 + ["unknown_category", "accepted"]
+    assert outcomes.reason(0) == "categories would form a cycle: a > b > c > a"
+    assert outcomes.reason(3) == "categories would form a cycle: self > self"
+
+
+def test_a_cycle_with_what_is_stored_is_refused(database: Database) -> None:
+    upsert(database, ("a", None), ("b", "a"), ("c", "b"))
+    outcomes = upsert(database, ("a", "c"), ("c", "a"), at=NOW + 1)
+    assert "cycle" in said(outcomes)
+    assert find_cycles(parents(database)) == []
+
+
+def test_a_cycle_in_the_past_is_refused_too(database: Database) -> None:
+    upsert(
+        database, {"category": "a", "valid_from": NOW - 10}, {"category": "b", "parent": "a", "valid_from": NOW - 10}
+    )
+    upsert(database, {"category": "b", "parent": None, "valid_from": NOW - 5}, at=NOW + 1)
+    outcomes = upsert(database, {"category": "a", "parent": "b", "valid_from": NOW - 8}, at=NOW + 2)
+    assert said(outcomes) == ["cycle"]
+    assert said(upsert(database, {"category": "a", "parent": "b", "valid_from": NOW - 4}, at=NOW + 3)) == ["accepted"]
+
+
+def test_moving_takes_the_subtree_along(database: Database) -> None:
+    upsert(database, ("a", None), ("b", None), ("c", "a"), ("d", "c"))
+    assert said(upsert(database, ("c", "b"), at=NOW + 1)) == ["accepted"]
+    assert parents(database) == {"a": None, "b": None, "c": "b", "d": "c"}
+
+
+def test_only_what_nothing_hangs_below_can_be_deleted(database: Database) -> None:
+    upsert(database, ("a", None), ("b", "a"), ("c", "a"), ("d", "c"))
+    upsert_items(database, table_of(ITEMS, [{"item": "tea", "categories": ["b"]}]))
+    outcomes = delete_categories(database, ["a", "b", "c", "d", "?", "d"], recorded_at=NOW + 1)
+    assert said(outcomes) == ["in_use", "in_use", "accepted", "accepted", "unknown_category", "unchanged"]
+    assert outcomes.reason(0) == "category b hangs below a"
+    assert outcomes.reason(1) == "1 items are in category b"
+    assert parents(database) == {"a": None, "b": "a"}
+    delete_items(database, ["tea"])
+    assert said(delete_categories(database, ["a", "b"])) == ["accepted"] * 2
+    # Gone for items and as parents, until it comes back.
+    assert said(upsert_items(database, table_of(ITEMS, [{"item": "tea", "categories": ["b"]}]))) == ["unknown_category"]
+    assert said(upsert(database, ("x", "b"), at=NOW + 2)) == ["unknown_category"]
+    assert said(upsert(database, ("b", None), ("x", "b"), at=NOW + 10**12)) == ["accepted"] * 2
+
+
+@pytest.mark.parametrize(
+    "bad", [{"category": " "}, {"category": None}, {"parent": ""}, {"name": "\0"}, {"valid_from": -1}]
+)
+def test_a_bad_row_is_refused_alone(database: Database, bad: dict[str, Any]) -> None:
+    outcomes = upsert(database, {"category": "a"} | bad, ("b", None))
+    assert said(outcomes)[0].startswith("bad_")
+    assert said(outcomes)[1] == "accepted"
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.none() | st.sampled_from("abcdefgh"), max_size=8))
+def test_cycles_are_found_exactly(tree: dict[str, str | None]) -> None:
+    def on_cycle(start: str) -> bool:
+        node = tree.get(start)
+        for _ in tree:
+            if node == start:
+                return True
+            node = tree.get(node) if node is not None else None
+        return False
+
+    found = find_cycles(tree)
+    assert sorted(node for cycle in found for node in cycle) == sorted(filter(on_cycle, tree))
+    for cycle in found:
+        assert [tree[node] for node in cycle] == cycle[1:] + cycle[:1]
