@@ -151,7 +151,9 @@ def _explained(database: Database) -> Iterator[None]:
         message = (str(cause).strip() or type(cause).__name__).splitlines()[0]
         if "no such table" in message or isinstance(cause, psycopg.errors.UndefinedTable):
             raise SchemaError(f"{database!r} lacks a table.", hint=UPGRADE) from error
-        if isinstance(cause, sqlite3.OperationalError | psycopg.OperationalError) and not _was_overtaken(error):
+        broken = type(cause) is sqlite3.DatabaseError  # no database, or a damaged one
+        unanswered = broken or isinstance(cause, sqlite3.OperationalError | psycopg.OperationalError)
+        if unanswered and not _was_overtaken(error):
             raise StoreUnavailableError(
                 f"{database!r} does not answer: {message}.", hint="Check that it runs and try again."
             ) from error

@@ -60,19 +60,18 @@ def test_a_sound_store_has_no_problems(shop: Database) -> None:
     [
         ("UPDATE interaction SET user_id = 99 WHERE event_id = '1'", "interaction.user_id names no user"),
         ("DELETE FROM item WHERE external_id = 'salt'", "item_version.item_id names no item"),
-        ("UPDATE category_version SET parent_id = 99 WHERE parent_id IS NOT NULL", "category_version.parent_id names no category"),
+        ("UPDATE category_version SET parent_id = 9 WHERE id = 2", "category_version.parent_id names no category"),
         ("UPDATE interaction SET occurred_at = -1", "event with an impossible occurred_at"),
         ("UPDATE interaction SET occurred_at = 4000000000000000000", "event with an impossible occurred_at"),
         ("UPDATE interaction SET recorded_at = -1", "event with an impossible recorded_at"),
-        ("UPDATE item_version SET valid_from = -1 WHERE name IS NOT NULL", "item_version with an impossible valid_from"),
+        ("UPDATE item_version SET valid_from = -1 WHERE name = 'Tea'", "item_version with an impossible valid_from"),
         ("UPDATE item_version SET is_current = (1=0) WHERE name IS NOT NULL", "item_id with no current version"),
-        ("UPDATE item_version SET valid_from = -4611686018427387904 + 0 * id WHERE is_current AND name IS NULL", None),
         ("DELETE FROM interaction WHERE event_id = '1'", "retraction of an unknown event"),
     ],
 )  # fmt: skip
-def test_damage_is_named(shop: Database, statement: str, what: str | None) -> None:
+def test_damage_is_named(shop: Database, statement: str, what: str) -> None:
     damage(shop, statement)
-    assert found(shop) == ([] if what is None else [what])
+    assert found(shop) == [what]
 
 
 def test_several_current_versions_are_found(shop: Database) -> None:
