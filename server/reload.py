@@ -61,11 +61,8 @@ class Models:
         """The engine that answers now. ArtifactError where none could be loaded."""
         engines = self._engines
         if not engines:
-            raise ArtifactError(
-                self.problem or "No model is active.",
-                hint="Train one with `penchant train`, or activate one with `penchant models activate`.",
-                reason="NO_MODEL",
-            )
+            hint = "Train one with `penchant train`, or activate one with `penchant models activate`."
+            raise ArtifactError(self.problem or f"No model is active. {hint}", reason="NO_MODEL")
         return engines[next(reversed(engines))]
 
     def at(self, version: str) -> Engine:

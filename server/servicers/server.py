@@ -1,6 +1,6 @@
 """ServerService: what this server is and what it takes."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import grpc
 from penchant.v1 import server_pb2 as pb
@@ -30,7 +30,7 @@ class ServerServicer(ServerServiceServicer):
     def __init__(self, database: Database, models: Models) -> None:
         self._models = models
         self._schema = database.schema_revision() or ""
-        self._version = version("penchant")
+        self._version = _installed_version()
 
     def GetServerInfo(
         self, request: pb.GetServerInfoRequest, context: grpc.ServicerContext
@@ -51,3 +51,10 @@ class ServerServicer(ServerServiceServicer):
         answer.vector_space = manifest.vector_space
         answer.dim = manifest.dim
         return answer
+
+
+def _installed_version() -> str:
+    try:
+        return version("penchant")
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "unknown"

@@ -4,14 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 import pytest
 from penchant.client import PenchantClient
+from sqlalchemy import make_url
 
 from graph.storage import registry
 from graph.storage.categories import upsert_categories
@@ -58,10 +62,9 @@ def fill(database: Database) -> None:
     names = ["c-all", *(f"c{g}" for g in range(GROUPS)), EMPTY_CATEGORY]
     parents = [None, *["c-all"] * GROUPS, None]
     upsert_categories(database, pa.table({"category": names, "name": [n.upper() for n in names], "parent": parents}))
-    items = [f"i{i}" for i in range(ITEMS)]
-    links = [[f"c{i % GROUPS}"] for i in range(ITEMS)]
-    table = {"item": items, "name": [f"Item {i}" for i in range(ITEMS)], "categories": links}
-    upsert_items(database, pa.table(table | {"available": [item != GONE_ITEM for item in items]}))
+    for i in range(ITEMS):  # one by one, so that every store gives them the same surrogate ids, as a model needs
+        row = {"item": [f"i{i}"], "name": [f"Item {i}"], "categories": [[f"c{i % GROUPS}"]]}
+        upsert_items(database, pa.table(row | {"available": [f"i{i}" != GONE_ITEM]}))
     random = np.random.default_rng(5)
     rows: list[tuple[str, str, str, int]] = []
     for user in range(USERS):
@@ -198,3 +201,59 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(60, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def served_by_postgresql(
+    world_template: World, postgresql_server: str, postgresql_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """The same shop and the same models over PostgreSQL, served from this process."""
+    name = f"served_{uuid.uuid4().hex}"
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{postgresql_template}"')
+    artifacts = tmp_path_factory.mktemp("postgresql") / "artifacts"
+    shutil.copytree(world_template.artifacts, artifacts)
+    address = make_url(postgresql_server.replace("postgresql://", "postgresql+psycopg://")).set(database=name)
+    world = World(address.render_as_string(hide_password=False), artifacts)
+    database = Database(world.url)
+    fill(database)
+    _register_again(Database(world_template.url), database)
+    upsert_items(database, pa.table({"item": [NEW_ITEM], "categories": [["c1"]]}))
+    app = start(world.settings())
+    target = f"127.0.0.1:{app.port}"
+    with PenchantClient(target, deadline_ms=30_000) as client:
+        yield Served(world, target, client, database)
+    app.stop(0)
+    database.close()
+
+
+def _register_again(there: Database, here: Database) -> None:
+    revisions = registry.revisions(there)
+    number = registry.create_model(here, config=revisions[0].config)
+    for each in revisions:
+        times = {"as_of": each.as_of, "known_at": each.known_at}
+        registry.add_revision(
+            here, number, path=each.path, snapshot_hash=each.snapshot_hash, metrics=each.metrics, **times
+        )
+    registry.activate(here, revisions[0].version)
+    there.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def anywhere(request: pytest.FixtureRequest) -> Served:
+    """A served world on each engine; tests share it and keep to users, items and categories of their own."""
+    found: Served = request.getfixturevalue("served" if request.param == "sqlite" else "served_by_postgresql")
+    return found
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., None]:
+    """Asks until it is so. The promise is a second; the patience is for a busy machine."""
+
+    def ask(is_so: Callable[[], bool], patience_s: float = 20.0) -> None:
+        deadline = time.monotonic() + patience_s
+        while not is_so():
+            assert time.monotonic() < deadline, "it never came to be"
+            time.sleep(0.05)
+
+    return ask
