@@ -11,6 +11,7 @@ from scipy import sparse
 from graph.histories import Histories
 from graph.memories.own_frequency import own_frequency
 from graph.memories.recall import recall
+from graph.memories.sparse import rows_to_distributions
 from training.artifact_arrays import read_array, read_json, write_array, write_json
 from training.artifact_manifest import broken
 from training.memories_repeats import LearnedRepeats
@@ -32,7 +33,8 @@ class Memory(Protocol):
 class ItemToItem:
     """What follows, or goes together with, the newest items: history weight decay^age times a matrix [V, V].
 
-    `age` counts steps back from the newest one, so that the items of one basket weigh the same.
+    `age` counts steps back from the newest one, so that the items of one basket weigh the same. What is recalled is
+    multiplied by trend^trend_power, `trend` float32 [V]: how many of an item's holders are new ones.
     """
 
     type: ClassVar[str] = "item_to_item"
@@ -41,18 +43,29 @@ class ItemToItem:
     recipe: str
     """How `neighbours` are counted: a key of `memories_fit.RECIPES`."""
     neighbours: sparse.csr_array
+    trend: NDArray[np.float32]
+    trend_power: float = 0.0
 
     def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array:
-        return recall(self.neighbours, histories, decay=self.decay)
+        recalled = recall(self.neighbours, histories, decay=self.decay)
+        if not self.trend_power:
+            return recalled
+        recalled.data = recalled.data * self.trend[recalled.indices] ** np.float32(self.trend_power)
+        return rows_to_distributions(recalled)
 
     def settings(self) -> dict[str, Any]:
-        return {"decay": self.decay, "recipe": self.recipe}
+        return {"decay": self.decay, "recipe": self.recipe, "trend_power": self.trend_power}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         m = self.neighbours
         # scipy copies a matrix whose index types differ; equal ones stay mapped
         index = np.int32 if m.nnz < 2**31 else np.int64
-        return {"indptr": m.indptr.astype(index), "indices": m.indices.astype(index), "data": m.data.astype(np.float32)}
+        return {
+            "indptr": m.indptr.astype(index),
+            "indices": m.indices.astype(index),
+            "data": m.data.astype(np.float32),
+            "trend": self.trend,
+        }
 
 
 @dataclass(frozen=True)
@@ -101,7 +114,8 @@ def _read_memory(folder: Path, entry: dict[str, Any], n_items: int) -> Memory:
         rates = {part: read_array(stem.with_name(f"{name}.{part}.npy"), shape=(n_items,)) for part in _RATES}
         return LearnedRepeats(**(entry | rates | {"weight": tuple(entry["weight"])}))
     if kind == ItemToItem.type:
-        return ItemToItem(**entry, neighbours=_read_matrix(folder / "memories" / name, n_items))
+        trend = read_array(folder / "memories" / f"{name}.trend.npy", shape=(n_items,))
+        return ItemToItem(**entry, neighbours=_read_matrix(folder / "memories" / name, n_items), trend=trend)
     raise broken(folder / "memories.json", f"names a memory of the unknown type {kind!r}")
 
 

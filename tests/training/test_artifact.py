@@ -47,7 +47,10 @@ def a_revision(**changes: Any) -> Revision:
         "user_vectors": vectors(USERS, 1, DIM),
         "user_weights": np.ones((USERS, 1), np.float32),
         "popularity": np.full(ITEMS, 0.2, np.float32),
-        "memories": (ItemToItem("follows", 0.6, "follows", neighbours), Repeats("repeats", 120.0)),
+        "memories": (
+            ItemToItem("follows", 0.6, "follows", neighbours, np.ones(ITEMS, np.float32)),
+            Repeats("repeats", 120.0),
+        ),
         "gate": Gate(("net", "follows"), np.ones((2, 2)), np.zeros(2), np.zeros(2), np.ones(2)),
         "segments": Segments((segment,), vectors(1, DIM), np.zeros(DIM, np.float32), 8.0, *members),
         "kinds": ({"name": "purchase", "weight": 1.0, "sign": 1, "half_life_days": None},),

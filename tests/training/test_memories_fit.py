@@ -4,13 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from graph.histories import Histories, histories_from_arrays, histories_of
 from graph.snapshot import Snapshot
 from graph.storage.times import DAY_US
 from training.evaluation.protocols import Split
 from training.memories import ItemToItem, Memory, Repeats
-from training.memories_fit import choose_memories, choose_popularity, item_group, popular, ranking_quality, refit
+from training.memories_fit import (
+    choose_memories,
+    choose_popularity,
+    item_group,
+    popular,
+    ranking_quality,
+    refit,
+    trend_of,
+)
 from training.memories_repeats import LearnedRepeats, learn_repeats
 
 WINDOW = 20.0
@@ -109,3 +118,20 @@ def test_popularity_has_no_zeros_and_follows_the_better_half_life(split: Split) 
     assert p.min() > 0
     assert p.sum() == pytest.approx(1, rel=1e-4)
     assert popular(buyer([], []), 0, 30.0).tolist() == pytest.approx([1 / 3] * 3)
+
+
+def test_the_trend_is_the_share_of_new_holders_and_lifts_what_is_on_the_rise() -> None:
+    """Item 0 had its 20 holders long ago, item 1 got its 20 this week; a second purchase makes no newcomer."""
+    user, item = np.arange(40), np.repeat([0, 1], 20)
+    day = np.repeat([10, 99], 20)
+    again = (np.append(user, np.arange(20)), np.append(item, np.zeros(20, int)), np.append(day, np.full(20, 98)))
+    histories = histories_from_arrays(again[0], again[1], again[2] * DAY_US, n_items=3)
+    trend = trend_of(histories, 100 * DAY_US)
+    assert trend.tolist() == pytest.approx([1 / 30, 21 / 30, 1 / 10])
+
+    neighbours = sparse.csr_array(np.array([[0, 0, 0], [0, 0, 0], [1, 1, 0]], np.float32))
+    level = ItemToItem("follows", 0.5, "follows", neighbours, trend)
+    now = np.array([100 * DAY_US])
+    assert level.recall(buyer([1], [2]), now).toarray()[0].tolist() == [0.5, 0.5, 0]
+    rising = replace(level, trend_power=1.0).recall(buyer([1], [2]), now).toarray()[0]
+    assert rising.tolist() == pytest.approx([1 / 22, 21 / 22, 0])
