@@ -1,0 +1,59 @@
+"""Keeps README's list of files true: one line a file, the first line of its docstring. `--write` renews it."""
+
+import ast
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+BEGIN, END = "<!-- files: docs/files.py --write -->", "<!-- /files -->"
+FOLDERS = ("graph", "training", "server", "migrations", "protos", "benchmarks", "docs")
+_HIDDEN = (".", "node_modules", "__pycache__", "build")
+
+
+def source_files() -> list[Path]:
+    """Python files of ours, without generated code and empty package markers."""
+    found = []
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).parts
+            generated = "_pb2" in path.name
+            if not generated and path.stat().st_size and not any(part.startswith(_HIDDEN) for part in parts):
+                found.append(path)
+    return found
+
+
+def purpose(path: Path) -> str:
+    """The first line of a file's docstring; ValueError where it has none."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    if not docstring:
+        raise ValueError(f"{path.relative_to(ROOT)} has no docstring; its first line is what README says of the file.")
+    return docstring.splitlines()[0]
+
+
+def listing() -> str:
+    """Markdown, a section a folder."""
+    lines = [BEGIN]
+    folder = None
+    for path in source_files():
+        where = path.relative_to(ROOT).parent.as_posix()
+        if where != folder:
+            folder = where
+            lines += ["", f"### {folder}/", "", "| file | what it is |", "|---|---|"]
+        lines.append(f"| `{path.name}` | {purpose(path).replace('|', chr(92) + '|')} |")
+    return "\n".join([*lines, "", END])
+
+
+def renewed(readme: str) -> str:
+    """`readme` with the list between its marks replaced."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + listing() + after
+
+
+if __name__ == "__main__":
+    text = README.read_text(encoding="utf-8")
+    if "--write" in sys.argv:
+        README.write_text(renewed(text), encoding="utf-8")
+    elif renewed(text) != text:
+        sys.exit("README's list of files is stale: python docs/files.py --write")
