@@ -19,7 +19,8 @@ class NetConfig(BaseModel):
     relations: tuple[RelationName, ...] = Field(default=("neighbours",), min_length=1)
     propagation_steps: int = Field(default=3, ge=1, description="how far an item hears from others in the graph")
     keep_neighbours: int = Field(default=50, gt=0, description="strongest neighbours an item hears")
-    min_item_users: int = Field(default=1, ge=1, description="items with fewer users hear others but are not heard")
+    hub_damping: float = Field(default=0.0, ge=0, le=1, description="0: a neighbour counts as it is; 1: by its share")
+    min_item_users: int = Field(default=1, ge=1, description="items with fewer users stay out of the graph")
 
     # users
     sequence_encoder: Literal["transformer", "gru", "lstm", "cnn"] = "transformer"
@@ -32,6 +33,7 @@ class NetConfig(BaseModel):
 
     # training
     negatives: int = Field(default=2048, gt=0, description="shared a batch; all items where there are fewer")
+    popular_negatives: float = Field(default=0.0, ge=0, lt=1, description="share drawn by popularity, the rest uniform")
     batch_positions: int = Field(default=4000, gt=0, description="positions (steps, padding included) a batch")
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -25,7 +26,7 @@ from training.config import NetConfig
 from training.curves import Epoch
 from training.device import choose_device, mixed_precision, reuse_freed_memory
 from training.item_graph import ItemGraph
-from training.losses import sample_negatives, softmax_loss
+from training.losses import negative_proposal, sample_negatives, softmax_loss
 from training.model import InterestNet
 from training.validation import Validation, ndcg
 
@@ -124,11 +125,13 @@ def _train(
 ) -> None:
     device = items.item_ids.device
     n_batches = len(bucketed(windows.steps, config.batch_positions))
+    events = np.bincount(windows.histories.item, minlength=len(items.item_ids))
+    proposal = negative_proposal(torch.from_numpy(events).to(device), config)
     clock = _Clock(run.seconds)
     saved_at = run.seconds
     while len(run.epochs) < config.epochs and len(run.epochs) - run.best_epoch < config.patience:
         for batch in training_batches(windows, config.batch_positions, config.seed, len(run.epochs), skip=run.batch):
-            run.loss += _descend(run, items, batch.to(device), config, folder)
+            run.loss += _descend(run, items, batch.to(device), proposal, config, folder)
             run.batch += 1
             run.seconds = clock.tick(len(batch.target))
             if on_progress:
@@ -149,14 +152,16 @@ def _train(
             saved_at = run.seconds
 
 
-def _descend(run: Run, items: ItemGraph, batch: Batch, config: NetConfig, folder: Path | None) -> float:
+def _descend(
+    run: Run, items: ItemGraph, batch: Batch, proposal: Tensor, config: NetConfig, folder: Path | None
+) -> float:
     """One step of the optimiser and of the average; the batch's loss, the mean over the nets."""
     run.net.train()
     with mixed_precision(items.item_ids.device):
         losses = []
         for net, vectors in zip(run.net.parts, run.net.item_parts(items), strict=True):
             users = net.user_vectors(vectors, batch).flatten(0, 1)
-            negatives = sample_negatives(len(vectors), config, vectors.device)
+            negatives = sample_negatives(proposal, config)
             temperature = net.log_temperature.exp()
             losses.append(softmax_loss(users, vectors, batch.query, batch.target, negatives, temperature))
         loss = torch.stack(losses).sum()

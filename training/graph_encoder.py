@@ -6,6 +6,7 @@ Each A_r has rows that sum to 1 (or 0, for an item without neighbours). No weigh
 (He et al., 2020): with an embedding per item they only make training slower.
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -25,11 +26,12 @@ class GraphEncoder(nn.Module):
 
     def forward(self, items: Tensor, relations: Sequence[Sequence[Adjacency]]) -> Tensor:
         """items: `[V, dim]` -> `[V, dim]`."""
-        states = [items]
+        state = total = items
         for weights in self.relation_weights.softmax(dim=1):
-            heard = [_through(matrices, states[-1]) for matrices in relations]
-            states.append(sum((w * h for w, h in zip(weights, heard, strict=True)), torch.zeros(())))
-        return torch.stack(states).mean(dim=0) if self.steps else items
+            heard = [weight * _through(matrices, state) for weight, matrices in zip(weights, relations, strict=True)]
+            state = functools.reduce(torch.add, heard)
+            total = total + state
+        return total / (1 + self.steps)
 
 
 def _through(matrices: Sequence[Adjacency], x: Tensor) -> Tensor:

@@ -87,12 +87,19 @@ def read_graph(graph: HeteroData, config: NetConfig, device: torch.device) -> It
 
 
 def _neighbours(graph: HeteroData, name: str, config: NetConfig) -> csr_array:
-    """Weights [V, V] of what followed (`forward`), what came before (`backward`), or both added up (`neighbours`)."""
+    """Weights [V, V] of what followed (`forward`), what came before (`backward`), or both added up (`neighbours`).
+
+    What stands next to everything (milk) tells nothing: `hub_damping` divides a neighbour's weights by a power of their
+    sum over all rows, before the strongest are chosen.
+    """
     follows = _matrix(graph, ITEM_FOLLOWED_BY_ITEM)
     weights = {"forward": follows, "backward": follows.T.tocsr(), "neighbours": (follows + follows.T).tocsr()}[name]
     if config.min_item_users > 1:
-        users = np.bincount(_user_item(graph).indices, minlength=weights.shape[0])
-        weights.data = weights.data * (users[weights.indices] >= config.min_item_users)
+        known = np.bincount(_user_item(graph).indices, minlength=weights.shape[0]) >= config.min_item_users
+        weights.data *= known[weights.indices] & np.repeat(known, np.diff(weights.indptr))
+    if config.hub_damping:
+        total = np.bincount(weights.indices, weights.data, minlength=weights.shape[0])
+        weights.data /= (np.maximum(total[weights.indices], 1e-12) ** config.hub_damping).astype(np.float32)
     return keep_strongest(weights, config.keep_neighbours)
 
 

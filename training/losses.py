@@ -1,6 +1,7 @@
-"""Softmax over the catalog, exact or estimated from shared uniform negatives."""
+"""Softmax over the catalog, exact or estimated from negatives that a batch shares."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,34 +10,56 @@ from torch.nn import functional
 from training.config import NetConfig
 
 
-def sample_negatives(n_items: int, config: NetConfig, device: torch.device) -> Tensor:
-    """Distinct items, uniform; all items where the catalog has no more than `negatives`. int64 `[n]`."""
-    if n_items <= config.negatives:
-        return torch.arange(n_items, device=device)
-    return torch.randperm(n_items, device=device)[: config.negatives]
+@dataclass(frozen=True)
+class Negatives:
+    """`items` int64 `[n]`, distinct; Σ exp(logit + `log_weight` `[n]`) estimates the sum over the catalog."""
+
+    items: Tensor
+    log_weight: Tensor
+
+
+def sample_negatives(proposal: Tensor, config: NetConfig) -> Negatives:
+    """`config.negatives` draws from `proposal` `[V]`, the same for a whole batch; all items of a small catalog.
+
+    An item drawn c times out of n weighs c / (n · proposal), which makes the estimate unbiased (logQ correction).
+    """
+    n_items, n = len(proposal), config.negatives
+    if n_items <= n:
+        return Negatives(torch.arange(n_items, device=proposal.device), torch.zeros_like(proposal))
+    if config.popular_negatives == 0:
+        items = torch.randperm(n_items, device=proposal.device)[:n]
+        return Negatives(items, torch.full_like(proposal[:n], math.log(n_items / n)))
+    items, count = torch.unique(torch.multinomial(proposal, n, replacement=True), return_counts=True)
+    return Negatives(items, torch.log(count / (n * proposal[items])))
+
+
+def negative_proposal(events: Tensor, config: NetConfig) -> Tensor:
+    """The probability `[V]` of each item to be drawn: uniform, mixed with the share of events `[V]` it has."""
+    events = events.float()
+    popular = events / events.sum()
+    return config.popular_negatives * popular + (1 - config.popular_negatives) / len(events)
 
 
 def softmax_loss(
-    users: Tensor, items: Tensor, query: Tensor, target: Tensor, negatives: Tensor, temperature: Tensor
+    users: Tensor, items: Tensor, query: Tensor, target: Tensor, negatives: Negatives, temperature: Tensor
 ) -> Tensor:
     """Mean over the pairs of -log p(target | user); scalar.
 
-    Shapes: users `[Q, K, dim]` and items `[V, dim]` of unit length; query, target `[P]`; negatives `[n]`.
+    Shapes: users `[Q, K, dim]` and items `[V, dim]` of unit length; query, target `[P]`.
 
     p is the softmax over the target and the items that are no target of the same query. The sum over the latter is
-    V/n times the sum over the negatives, hence + log(V/n) on their logits (sampled softmax, Jean et al., 2015); with
-    all items as negatives it is exact. The negatives' sum is computed once a query and serves all targets of a basket.
+    estimated from the negatives (sampled softmax, Jean et al., 2015), once a query for all targets of a basket; with
+    all items as negatives it is exact.
     With K interests an item's logit is the largest of the K (MIND, Li et al., 2019).
     """
-    n_items, n = len(items), len(negatives)
-    place = torch.full((n_items,), -1, dtype=torch.long, device=items.device)
-    place[negatives] = torch.arange(n, device=items.device)
+    place = torch.full((len(items),), -1, dtype=torch.long, device=items.device)
+    place[negatives.items] = torch.arange(len(negatives.items), device=items.device)
     hit = place[target] >= 0  # a target among the negatives would be pushed up and down at once
 
     users = temperature * users
-    logits = users @ functional.embedding(negatives, items).T
+    logits = users @ functional.embedding(negatives.items, items).T + negatives.log_weight
     logits[query[hit], :, place[target[hit]]] = -torch.inf
-    others = strongest_interest(logits).float().logsumexp(dim=1) + math.log(n_items / n)
+    others = strongest_interest(logits).float().logsumexp(dim=1)
 
     asking = functional.embedding(query, users.flatten(1)).view(-1, *users.shape[1:])
     own = strongest_interest((asking * functional.embedding(target, items).unsqueeze(1)).sum(dim=-1)).float()

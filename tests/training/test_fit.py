@@ -78,6 +78,15 @@ def test_every_shape_of_net_learns(change: dict[str, Any]) -> None:
     assert max(epoch.ndcg for epoch in result.epochs) > 0.4
 
 
+@pytest.mark.parametrize("change", [{}, {"interests": 3}, {"sequence_encoder": "gru"}])
+def test_learns_in_mixed_precision(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a CUDA device does, bfloat16 where it suffices, done on the CPU."""
+    monkeypatch.setattr("training.fit.mixed_precision", lambda _: torch.autocast("cpu", dtype=torch.bfloat16))
+    result = train(SMALL.model_copy(update={"epochs": 12, "patience": 12, **change}))
+    assert max(epoch.ndcg for epoch in result.epochs) > 0.4
+    assert all(parameter.dtype == torch.float32 for parameter in result.net.parameters())
+
+
 def test_same_seed_same_bits() -> None:
     first = train()
     torch.rand(5)  # the caller's random state is neither used nor changed

@@ -67,10 +67,26 @@ def test_only_the_strongest_neighbours_are_heard() -> None:
     np.testing.assert_allclose(read("neighbours", keep_neighbours=1), rows_to_one(strongest), atol=1e-6)
 
 
-def test_items_of_few_users_are_not_heard() -> None:
+def test_items_of_few_users_stay_out() -> None:
+    graph = graph_of()
+    edges = graph["user", "view", "item"]  # items 1 and 2 have two users now
+    edges.edge_index = torch.cat([edges.edge_index, torch.tensor([[0], [2]])], dim=1)
+    edges.edge_weight = torch.cat([edges.edge_weight, torch.ones(1)])
+    config = NetConfig(min_item_users=2)
+    found = read_graph(graph, config, CPU).relations[0][0].mean(torch.eye(4))
+    expected = np.zeros((4, 4), np.float32)
+    expected[1, 2] = expected[2, 1] = 1
+    np.testing.assert_allclose(found.numpy(), expected)
+
+
+def test_a_hub_counts_by_its_share() -> None:
     both = FOLLOWS + FOLLOWS.T
-    both[:, [0, 2, 3]] = 0  # only item 1 has two users
-    np.testing.assert_allclose(read("neighbours", min_item_users=2), rows_to_one(both), atol=1e-6)
+    damped = both / np.maximum(both.sum(axis=0), 1e-12) ** 0.5
+    damped[damped < np.sort(damped, axis=1)[:, [-2]]] = 0
+    found = (
+        read_graph(graph_of(), NetConfig(hub_damping=0.5, keep_neighbours=2), CPU).relations[0][0].mean(torch.eye(4))
+    )
+    np.testing.assert_allclose(found.numpy(), rows_to_one(damped), atol=1e-6)
 
 
 def test_categories_reach_up_to_the_root() -> None:

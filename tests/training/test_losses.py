@@ -1,14 +1,12 @@
 """The loss against PyTorch's own cross entropy, and its estimate against the exact value."""
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from training.config import NetConfig
-from training.losses import sample_negatives, softmax_loss
+from training.losses import Negatives, negative_proposal, sample_negatives, softmax_loss
 
 V, DIM = 60, 8
 
@@ -17,10 +15,13 @@ def vectors(*shape: int, seed: int) -> Tensor:
     return functional.normalize(torch.randn(*shape, DIM, generator=torch.Generator().manual_seed(seed)), dim=-1)
 
 
+ALL = Negatives(torch.arange(V), torch.zeros(V))
+
+
 def test_all_items_as_negatives_give_the_exact_cross_entropy() -> None:
     users, items = vectors(5, 1, seed=0), vectors(V, seed=1)
     target = torch.tensor([3, 59, 0, 7, 7])
-    loss = softmax_loss(users, items, torch.arange(5), target, torch.arange(V), torch.tensor(14.0))
+    loss = softmax_loss(users, items, torch.arange(5), target, ALL, torch.tensor(14.0))
     torch.testing.assert_close(loss, functional.cross_entropy(14 * users[:, 0] @ items.T, target))
 
 
@@ -29,14 +30,14 @@ def test_targets_of_one_basket_do_not_push_each_other_away() -> None:
     query, target = torch.tensor([0, 0, 1]), torch.tensor([3, 4, 5])
     logits = 14 * users[query, 0] @ items.T
     logits[0, 4] = logits[1, 3] = -torch.inf
-    loss = softmax_loss(users, items, query, target, torch.arange(V), torch.tensor(14.0))
+    loss = softmax_loss(users, items, query, target, ALL, torch.tensor(14.0))
     torch.testing.assert_close(loss, functional.cross_entropy(logits, target))
 
 
 def test_several_interests_take_the_nearest() -> None:
     users, items = vectors(4, 3, seed=0), vectors(V, seed=1)
     target = torch.tensor([1, 2, 3, 4])
-    loss = softmax_loss(users, items, torch.arange(4), target, torch.arange(V), torch.tensor(14.0))
+    loss = softmax_loss(users, items, torch.arange(4), target, ALL, torch.tensor(14.0))
     torch.testing.assert_close(loss, functional.cross_entropy(14 * (users @ items.T).amax(dim=1), target))
 
 
@@ -45,16 +46,17 @@ def test_gradients_reach_users_items_and_temperature(interests: int) -> None:
     users = vectors(4, interests, seed=0).double().requires_grad_()
     items = vectors(V, seed=1).double().requires_grad_()
     temperature = torch.tensor(5.0, dtype=torch.float64, requires_grad=True)
-    query, target, negatives = torch.tensor([0, 0, 1, 3]), torch.tensor([3, 4, 5, 6]), torch.arange(0, 30, 3)
+    query, target, chosen = torch.tensor([0, 0, 1, 3]), torch.tensor([3, 4, 5, 6]), torch.arange(0, 30, 3)
+    negatives = Negatives(chosen, torch.linspace(0.5, 2, len(chosen)))
 
     def exact(users: Tensor, items: Tensor, temperature: Tensor) -> Tensor:
         """The formula, pair by pair."""
         losses = []
         for q, t in zip(query.tolist(), target.tolist(), strict=True):
             own = set(target[query == q].tolist())
-            others = [n for n in negatives.tolist() if n not in own]
+            others = [k for k, n in enumerate(chosen.tolist()) if n not in own]
             logits = temperature * (users[q] @ items.T).amax(dim=0)
-            total = logits[others].exp().sum() * V / len(negatives)
+            total = (logits[chosen[others]] + negatives.log_weight[others]).exp().sum()
             losses.append(torch.log(logits[t].exp() + total) - logits[t])
         return torch.stack(losses).mean()
 
@@ -67,22 +69,39 @@ def test_gradients_reach_users_items_and_temperature(interests: int) -> None:
         assert b.abs().max() > 1e-3
 
 
-def test_sampled_negatives_estimate_the_exact_loss() -> None:
+@pytest.mark.parametrize("popular", [0.0, 0.5])
+def test_sampled_negatives_estimate_the_exact_loss(popular: float) -> None:
     torch.manual_seed(0)
     users, items = vectors(50, 1, seed=0), vectors(2_000, seed=1)
     target, query = torch.arange(50), torch.arange(50)
-    exact = softmax_loss(users, items, query, target, torch.arange(2_000), torch.tensor(4.0))
-    config = NetConfig(negatives=500)
+    everything = Negatives(torch.arange(2_000), torch.zeros(2_000))
+    exact = softmax_loss(users, items, query, target, everything, torch.tensor(4.0))
+    config = NetConfig(negatives=500, popular_negatives=popular)
+    proposal = negative_proposal(torch.arange(2_000) % 50, config)
     estimates = [
-        softmax_loss(users, items, query, target, sample_negatives(2_000, config, items.device), torch.tensor(4.0))
+        softmax_loss(users, items, query, target, sample_negatives(proposal, config), torch.tensor(4.0))
         for _ in range(20)
     ]
-    assert float(torch.stack(estimates).mean()) == pytest.approx(float(exact), abs=0.01)
     # without the correction the sum would be a quarter, and the loss lower by log 4
-    assert math.log(4) > 10 * 0.01
+    assert float(torch.stack(estimates).mean()) == pytest.approx(float(exact), abs=0.02)
 
 
 def test_negatives_are_distinct_and_all_items_of_a_small_catalog() -> None:
-    some = sample_negatives(1_000, NetConfig(negatives=100), torch.device("cpu"))
-    assert len(set(some.tolist())) == 100
-    assert sample_negatives(50, NetConfig(negatives=100), torch.device("cpu")).tolist() == list(range(50))
+    for popular in (0.0, 0.9):
+        config = NetConfig(negatives=100, popular_negatives=popular)
+        some = sample_negatives(negative_proposal(torch.arange(1_000), config), config)
+        assert len(set(some.items.tolist())) == len(some.items) <= 100
+        few = sample_negatives(negative_proposal(torch.arange(50), config), config)
+        assert few.items.tolist() == list(range(50))
+        assert not few.log_weight.any()
+
+
+def test_popular_items_are_drawn_more_often() -> None:
+    torch.manual_seed(0)
+    config = NetConfig(negatives=100, popular_negatives=0.5)
+    events = torch.ones(1_000)
+    events[7] = 500
+    proposal = negative_proposal(events, config)
+    torch.testing.assert_close(proposal.sum(), torch.tensor(1.0))
+    draws = [7 in sample_negatives(proposal, config).items for _ in range(50)]
+    assert sum(draws) == 50  # drawn uniformly it would be there in one of ten
