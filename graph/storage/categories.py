@@ -12,9 +12,9 @@ from graph.storage.bulk import listed, read_frame
 from graph.storage.changes import append_change, names
 from graph.storage.columns import CATEGORIES, canonical
 from graph.storage.database import Database
-from graph.storage.externals import create_missing, resolve
+from graph.storage.externals import create_missing, ids_of, resolve
 from graph.storage.outcomes import Outcome, Outcomes
-from graph.storage.rules import CLOCK_TOLERANCE_US, refuse_bad_ids, refuse_bad_versions
+from graph.storage.rules import CLOCK_TOLERANCE_US, id_rules, version_rules
 from graph.storage.tables import category, category_version, item_category, item_version
 from graph.storage.times import now_us
 from graph.storage.versions import append_versions, last_of_each_time, lock_catalog, news, with_valid_from
@@ -59,9 +59,8 @@ def upsert_categories(
     recorded_at = now_us() if recorded_at is None else recorded_at
     frame = pl.DataFrame(canonical(categories, CATEGORIES)).with_row_index("row")
     outcomes = Outcomes(len(frame))
-    frame = refuse_bad_ids(frame, outcomes, "category")
-    frame = refuse_bad_ids(frame, outcomes, "parent", nullable=True)
-    frame = refuse_bad_versions(frame, outcomes, latest=recorded_at + clock_tolerance_us)
+    rules = [*id_rules("category"), *id_rules("parent", nullable=True)]
+    frame = outcomes.enforce(frame, [*rules, *version_rules(latest=recorded_at + clock_tolerance_us)])
     frame = frame.with_columns(pl.lit(False).alias("deleted"))
     return database.transact(lambda connection: _store(connection, frame, outcomes.copy(), recorded_at))
 
@@ -76,11 +75,15 @@ def _store(connection: Connection, frame: pl.DataFrame, outcomes: Outcomes, reco
     if frame.is_empty():
         return outcomes
     create_missing(connection, category, frame["category"], recorded_at)
-    frame = frame.join(resolve(connection, category, frame["category"], "category_id"), on="category")
-    frame = frame.join(resolve(connection, category, frame["parent"], "parent_id"), on="parent", how="left")
+    frame = _with_ids(connection, frame)
     append_versions(connection, category_version, frame, known, "category_id", recorded_at)
     append_change(connection, "catalog", {"categories": names(frame["category"].unique().to_list())})
     return outcomes
+
+
+def _with_ids(connection: Connection, frame: pl.DataFrame) -> pl.DataFrame:
+    ids = resolve(connection, category, pl.concat([frame["category"], frame["parent"]]))
+    return frame.with_columns(ids_of(frame["category"], ids, "category_id"), ids_of(frame["parent"], ids, "parent_id"))
 
 
 def _with_sound_parents(frame: pl.DataFrame, known: pl.DataFrame, outcomes: Outcomes) -> pl.DataFrame:
@@ -155,9 +158,8 @@ def delete_categories(database: Database, categories: Sequence[str], *, recorded
         frame = outcomes.refuse(frame, repeated, Outcome.UNCHANGED, "")
         frame = _unused(connection, frame, current, outcomes)
         if not frame.is_empty():
-            parents = resolve(connection, category, frame["parent"], "parent_id")
             since = pl.max_horizontal(pl.lit(recorded_at, pl.Int64), "valid_from")
-            gone = frame.join(parents, on="parent", how="left").with_columns(since.alias("valid_from"), deleted=True)
+            gone = _with_ids(connection, frame).with_columns(since.alias("valid_from"), deleted=True)
             append_versions(
                 connection, category_version, gone.drop("id", "is_current"), known, "category_id", recorded_at
             )

@@ -13,10 +13,10 @@ from graph.storage.changes import append_change, names
 from graph.storage.columns import EVENTS, canonical
 from graph.storage.database import Database
 from graph.storage.event_ids import EventIds
-from graph.storage.externals import create_missing, resolve
+from graph.storage.externals import create_missing, ids_of, resolve
 from graph.storage.kinds import read_kinds
-from graph.storage.outcomes import Outcome, Outcomes
-from graph.storage.rules import FUTURE_TOLERANCE_US, canonical_json, refuse_bad_ids, refuse_bad_times
+from graph.storage.outcomes import Outcome, Outcomes, Rule
+from graph.storage.rules import FUTURE_TOLERANCE_US, canonical_json, id_rules, time_rules
 from graph.storage.stubs import create_stubs
 from graph.storage.tables import event_kind, interaction, item, user
 from graph.storage.times import now_us
@@ -60,27 +60,22 @@ def append_events(
 
 def _obeying(frame: pl.DataFrame, outcomes: Outcomes, *, latest: int) -> pl.DataFrame:
     """Only the rows that could be events, whatever the database holds."""
-    is_retraction, names_event = pl.col("kind") == RETRACT, pl.col("retracts").is_not_null()
-    frame = refuse_bad_ids(frame, outcomes, "kind")
-    frame = outcomes.refuse(
-        frame, is_retraction & ~names_event, Outcome.UNKNOWN_RETRACT, "a retraction names the event in `retracts`"
-    )
-    frame = outcomes.refuse(
-        frame, ~is_retraction & names_event, Outcome.UNKNOWN_KIND, f"only an event of kind {RETRACT} names another"
-    )
-    for column in ("user", "item"):
-        frame = outcomes.refuse(
-            frame, pl.col(column).is_null() & ~is_retraction, Outcome.BAD_ID, f"{column} is missing"
-        )
+    value, is_retraction, names_event = pl.col("value"), pl.col("kind") == RETRACT, pl.col("retracts").is_not_null()
+    rules: list[Rule] = [
+        *id_rules("kind"),
+        (is_retraction & ~names_event, Outcome.UNKNOWN_RETRACT, "a retraction names the event in `retracts`"),
+        (~is_retraction & names_event, Outcome.UNKNOWN_KIND, f"only an event of kind {RETRACT} names another"),
+        (pl.col("user").is_null() & ~is_retraction, Outcome.BAD_ID, "user is missing"),
+        (pl.col("item").is_null() & ~is_retraction, Outcome.BAD_ID, "item is missing"),
+        (value.is_nan() | value.is_infinite(), Outcome.BAD_VALUE, "value is not finite"),
+        (pl.col("sequence") < 0, Outcome.BAD_VALUE, "sequence is negative"),
+        (pl.col("occurred_at").is_null(), Outcome.BAD_TIME, "occurred_at is missing"),
+        *time_rules("occurred_at", latest=latest),
+        *time_rules("recorded_at", latest=latest),
+    ]
     for column in ("event_id", "user", "item", "session_key", "retracts"):
-        frame = refuse_bad_ids(frame, outcomes, column, nullable=True)
-    frame = outcomes.refuse(
-        frame, pl.col("value").is_nan() | pl.col("value").is_infinite(), Outcome.BAD_VALUE, "value is not finite"
-    )
-    frame = outcomes.refuse(frame, pl.col("sequence") < 0, Outcome.BAD_VALUE, "sequence is negative")
-    frame = outcomes.refuse(frame, pl.col("occurred_at").is_null(), Outcome.BAD_TIME, "occurred_at is missing")
-    for column in ("occurred_at", "recorded_at"):
-        frame = refuse_bad_times(frame, outcomes, column, latest=latest)
+        rules += id_rules(column, nullable=True)
+    frame = outcomes.enforce(frame, rules)
     return canonical_json(frame, outcomes, "context")
 
 
@@ -112,13 +107,13 @@ def _store(
     connection: Connection, frame: pl.DataFrame, outcomes: Outcomes, *, unknown_items: UnknownItems, loaded_at: int
 ) -> Outcomes:
     kinds = {kind.name: kind.id for kind in read_kinds(connection)}
-    kind_id = pl.col("kind").replace_strict(kinds, default=None, return_dtype=pl.Int64)
-    frame = frame.with_columns(kind_id.alias("kind_id"))
+    frame = frame.with_columns(ids_of(frame["kind"], kinds, "kind_id"))
     reason = pl.lit("unknown event kind ") + pl.col("kind")
     frame = outcomes.refuse(frame, pl.col("kind_id").is_null(), Outcome.UNKNOWN_KIND, reason)
 
     is_retraction = frame["kind"] == RETRACT
-    stored = [_append(connection, frame.filter(~is_retraction), outcomes, unknown_items, loaded_at)]
+    others = frame.filter(~is_retraction) if is_retraction.any() else frame
+    stored = [_append(connection, others, outcomes, unknown_items, loaded_at)]
     if is_retraction.any():  # after the others: one may withdraw an event of its own batch
         retractions = _with_targets(connection, frame.filter(is_retraction), outcomes)
         stored.append(_append(connection, retractions, outcomes, "reject", loaded_at))
@@ -134,19 +129,18 @@ def _append(
 ) -> pl.DataFrame:
     """Writes the rows that are new; returns their users and items."""
     frame = _without_stored(connection, frame, outcomes)
-    items = resolve(connection, item, frame["item"], "item_id")
     if unknown_items == "create":
         create_stubs(connection, frame, loaded_at)
-        items = resolve(connection, item, frame["item"], "item_id")
-    frame = frame.join(items, on="item", how="left", maintain_order="left")
+    items = resolve(connection, item, frame["item"])
+    frame = frame.with_columns(ids_of(frame["item"], items, "item_id"))
     reason = pl.lit("unknown item ") + pl.col("item")
     frame = outcomes.refuse(frame, pl.col("item_id").is_null(), Outcome.UNKNOWN_ITEM, reason)
 
-    users = resolve(connection, user, frame["user"], "user_id")
+    users = resolve(connection, user, frame["user"])
     if len(users) < frame["user"].n_unique():
-        create_missing(connection, user, frame.join(users, on="user", how="anti")["user"], loaded_at)
-        users = resolve(connection, user, frame["user"], "user_id")
-    frame = frame.join(users, on="user", how="left", maintain_order="left")
+        create_missing(connection, user, frame["user"], loaded_at)
+        users = resolve(connection, user, frame["user"])
+    frame = frame.with_columns(ids_of(frame["user"], users, "user_id"))
     append_rows(connection, interaction, frame.select(c.name for c in interaction.c if c.name in frame.columns))
     return frame.select("user", "item")
 

@@ -1,5 +1,7 @@
 """External ids to surrogate ids."""
 
+from collections.abc import Mapping
+
 import polars as pl
 from sqlalchemy import Connection, Table, exists, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -7,14 +9,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from graph.storage.bulk import listed
 
 
-def resolve(connection: Connection, table: Table, externals: pl.Series, id_name: str) -> pl.DataFrame:
-    """The known ones among `externals`: columns `externals.name` and `id_name`."""
+def resolve(connection: Connection, table: Table, externals: pl.Series) -> dict[str, int]:
+    """The surrogate ids of those among `externals` that the table has."""
     wanted = listed(connection, externals.drop_nulls().unique().to_list())
-    rows = connection.execute(
-        select(table.c.external_id, table.c.id).join(wanted, wanted.c.value == table.c.external_id)
-    ).all()
-    names, ids = zip(*rows, strict=True) if rows else ((), ())
-    return pl.DataFrame({externals.name: pl.Series(names, dtype=pl.String), id_name: pl.Series(ids, dtype=pl.Int64)})
+    query = select(table.c.external_id, table.c.id).join(wanted, wanted.c.value == table.c.external_id)
+    return dict(connection.execute(query).all())
+
+
+def ids_of(externals: pl.Series, ids: Mapping[str, int], name: str) -> pl.Series:
+    """`externals` as surrogate ids in a column `name`, null where unknown."""
+    return pl.Series(name, [ids.get(external) for external in externals.to_list()], pl.Int64)
 
 
 def create_missing(connection: Connection, table: Table, externals: pl.Series, recorded_at: int) -> None:

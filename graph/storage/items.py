@@ -12,9 +12,9 @@ from graph.storage.bulk import append_rows, listed, read_frame
 from graph.storage.changes import append_change, names
 from graph.storage.columns import ITEMS, canonical
 from graph.storage.database import Database
-from graph.storage.externals import create_missing, resolve
+from graph.storage.externals import create_missing, ids_of, resolve
 from graph.storage.outcomes import Outcome, Outcomes
-from graph.storage.rules import CLOCK_TOLERANCE_US, canonical_json, refuse_bad_ids, refuse_bad_versions
+from graph.storage.rules import CLOCK_TOLERANCE_US, canonical_json, id_rules, version_rules
 from graph.storage.tables import category, category_version, item, item_category, item_version
 from graph.storage.times import EVER_US, now_us
 from graph.storage.versions import append_versions, last_of_each_time, lock_catalog, news, with_valid_from
@@ -57,8 +57,8 @@ def upsert_items(
     recorded_at = now_us() if recorded_at is None else recorded_at
     frame = pl.DataFrame(canonical(items, ITEMS)).with_row_index("row")
     outcomes = Outcomes(len(frame))
-    frame = refuse_bad_ids(frame, outcomes, "item")
-    frame = refuse_bad_versions(frame, outcomes, latest=recorded_at + clock_tolerance_us)
+    rules = [*id_rules("item"), *version_rules(latest=recorded_at + clock_tolerance_us)]
+    frame = outcomes.enforce(frame, rules)
     frame = canonical_json(frame, outcomes, "attributes").with_columns(
         pl.col("available").fill_null(True),
         pl.lit(False).alias("deleted"),
@@ -79,7 +79,7 @@ def _store(connection: Connection, frame: pl.DataFrame, outcomes: Outcomes, reco
     if frame.is_empty():
         return outcomes
     create_missing(connection, item, frame["item"], recorded_at)
-    frame = frame.join(resolve(connection, item, frame["item"], "item_id"), on="item", maintain_order="left")
+    frame = frame.with_columns(ids_of(frame["item"], resolve(connection, item, frame["item"]), "item_id"))
     _append(connection, frame, known, categories, recorded_at)
     append_change(connection, "catalog", {"items": names(frame["item"].unique().to_list())})
     return outcomes

@@ -1,6 +1,6 @@
 """What became of each row of a batch: a batch never fails as a whole because of one bad row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -29,6 +29,10 @@ class Outcome(StrEnum):
 
 HARMLESS = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.UNCHANGED})
 _ALL = tuple(Outcome)
+
+
+Rule = tuple[pl.Expr, Outcome, pl.Expr | str]
+"""What holds of a bad row, what it is called then, and the sentence that says so."""
 
 
 class Reject(NamedTuple):
@@ -85,10 +89,15 @@ class Outcomes:
 
     def refuse(self, frame: pl.DataFrame, bad: pl.Expr, outcome: Outcome, reason: pl.Expr | str) -> pl.DataFrame:
         """Marks the rows of `frame` (its column `row` numbers them) for which `bad` holds; returns the others."""
-        bad = bad.fill_null(False)
-        hit = frame.filter(bad)
-        if hit.is_empty():
-            return frame
-        sentences = reason if isinstance(reason, str) else hit.select(reason).to_series().to_list()
-        self.mark(hit["row"], outcome, sentences)
-        return frame.filter(~bad)
+        return self.enforce(frame, [(bad, outcome, reason)])
+
+    def enforce(self, frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
+        """The same for several rules; a row is marked by the first that it breaks."""
+        broken = frame.select(bad.fill_null(False).any().alias(str(number)) for number, (bad, _, _) in enumerate(rules))
+        for is_broken, (bad, outcome, reason) in zip(broken.row(0), rules, strict=True):
+            if is_broken:  # seldom: a batch without a bad row is scanned once
+                hit = frame.filter(bad.fill_null(False))
+                sentences = reason if isinstance(reason, str) else hit.select(reason).to_series().to_list()
+                self.mark(hit["row"], outcome, sentences)
+                frame = frame.filter(~bad.fill_null(False))
+        return frame

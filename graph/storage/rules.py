@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from graph.storage.outcomes import Outcome, Outcomes
+from graph.storage.outcomes import Outcome, Outcomes, Rule
 from graph.storage.times import DAY_US, EVER_US, SECOND_US
 
 MAX_ID_BYTES = 512
@@ -22,40 +22,37 @@ CLOCK_TOLERANCE_US = 300 * SECOND_US
 """The same for the catalog, where a version from tomorrow would hold today: what is current is the newest version."""
 
 
-def refuse_bad_ids(frame: pl.DataFrame, outcomes: Outcomes, column: str, *, nullable: bool = False) -> pl.DataFrame:
-    """Refuses ids that are missing (unless `nullable`), blank, too long, or hold a NUL (PostgreSQL cannot store it)."""
+def id_rules(column: str, *, nullable: bool = False) -> list[Rule]:
+    """Ids are there (unless `nullable`), not blank, not too long, and hold no NUL (PostgreSQL cannot store it)."""
     value = pl.col(column)
-    if not nullable:
-        frame = outcomes.refuse(frame, value.is_null(), Outcome.BAD_ID, f"{column} is missing")
-    frame = outcomes.refuse(frame, value.str.strip_chars() == "", Outcome.BAD_ID, f"{column} is blank")
-    frame = outcomes.refuse(
-        frame, value.str.len_bytes() > MAX_ID_BYTES, Outcome.BAD_ID, f"{column} is longer than {MAX_ID_BYTES} bytes"
-    )
-    return refuse_nul(frame, outcomes, column, Outcome.BAD_ID)
+    rules: list[Rule] = [
+        (value.str.strip_chars() == "", Outcome.BAD_ID, f"{column} is blank"),
+        (value.str.len_bytes() > MAX_ID_BYTES, Outcome.BAD_ID, f"{column} is longer than {MAX_ID_BYTES} bytes"),
+        (_has_nul(column), Outcome.BAD_ID, f"{column} holds a NUL character"),
+    ]
+    return rules if nullable else [(value.is_null(), Outcome.BAD_ID, f"{column} is missing"), *rules]
 
 
-def refuse_nul(frame: pl.DataFrame, outcomes: Outcomes, column: str, outcome: Outcome) -> pl.DataFrame:
-    has_nul = pl.col(column).str.contains("\0", literal=True)
-    return outcomes.refuse(frame, has_nul, outcome, f"{column} holds a NUL character")
-
-
-def refuse_bad_times(
-    frame: pl.DataFrame, outcomes: Outcomes, column: str, *, latest: int, earliest: int = 0
-) -> pl.DataFrame:
-    """Refuses times outside `[earliest, latest]`, microseconds UTC; nulls pass."""
+def time_rules(column: str, *, latest: int, earliest: int = 0) -> list[Rule]:
+    """Times lie within `[earliest, latest]`, microseconds UTC; nulls pass."""
     value = pl.col(column)
-    frame = outcomes.refuse(
-        frame, value < earliest, Outcome.BAD_TIME, _at(column, value) + pl.lit(" is before 1970; are its units right?")
-    )
-    return outcomes.refuse(frame, value > latest, Outcome.BAD_TIME, _at(column, value) + pl.lit(" lies in the future"))
+    early = _at(column, value) + pl.lit(" is before 1970; are its units right?")
+    late = _at(column, value) + pl.lit(" lies in the future")
+    return [(value < earliest, Outcome.BAD_TIME, early), (value > latest, Outcome.BAD_TIME, late)]
 
 
-def refuse_bad_versions(frame: pl.DataFrame, outcomes: Outcomes, *, latest: int) -> pl.DataFrame:
+def version_rules(*, latest: int) -> list[Rule]:
     """What versions of items and categories share: a name that can be stored and a `valid_from` that has come."""
-    frame = refuse_nul(frame, outcomes, "name", Outcome.BAD_VALUE)
-    dated = pl.col("valid_from") != EVER_US
-    early = outcomes.refuse(frame, dated & (pl.col("valid_from") < 0), Outcome.BAD_TIME, "valid_from is before 1970")
-    return refuse_bad_times(early, outcomes, "valid_from", latest=latest, earliest=EVER_US)
+    since = pl.col("valid_from")
+    return [
+        (_has_nul("name"), Outcome.BAD_VALUE, "name holds a NUL character"),
+        ((since != EVER_US) & (since < 0), Outcome.BAD_TIME, "valid_from is before 1970"),
+        *time_rules("valid_from", latest=latest, earliest=EVER_US),
+    ]
+
+
+def _has_nul(column: str) -> pl.Expr:
+    return pl.col(column).str.contains("\0", literal=True)
 
 
 def _at(column: str, value: pl.Expr) -> pl.Expr:

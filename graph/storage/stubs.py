@@ -14,9 +14,10 @@ def create_stubs(connection: Connection, events: pl.DataFrame, recorded_at: int)
     An unknown item gets a version without a name. A stub of an earlier batch whose first event turns out to lie before
     it gets a second version; what the catalog says of an item is left alone.
     """
-    first = events.group_by("item").agg(pl.col("occurred_at").min().alias("valid_from"))
-    create_missing(connection, item, first["item"], recorded_at)
-    wanted = listed(connection, first["item"].to_list())
+    earliest = events.group_by("item").agg(pl.col("occurred_at").min())
+    first = dict(earliest.iter_rows())
+    create_missing(connection, item, earliest["item"], recorded_at)
+    wanted = listed(connection, first)
     version = item_version.c
     known = connection.execute(
         select(
@@ -30,18 +31,11 @@ def create_stubs(connection: Connection, events: pl.DataFrame, recorded_at: int)
         .outerjoin(item_version, version.item_id == item.c.id)
         .outerjoin(item_category, item_category.c.item_version_id == version.id)
         .group_by(item.c.id, item.c.external_id)
-    ).all()
-    schema = {"item": pl.String, "item_id": pl.Int64, "since": pl.Int64, "said": pl.Int64}
-    found = pl.DataFrame([tuple(row) for row in known], schema=schema, orient="row")
-    new = first.join(found, on="item").filter(
-        pl.col("since").is_null() | ((pl.col("said") == 0) & (pl.col("valid_from") < pl.col("since")))
     )
-    stubs = new.select(
-        "item_id",
-        "valid_from",
-        pl.lit(recorded_at).alias("recorded_at"),
-        pl.lit(True).alias("available"),
-        pl.lit(False).alias("deleted"),
-        pl.col("since").is_null().alias("is_current"),
-    )
-    append_rows(connection, item_version, stubs)
+    stubs = [
+        (number, first[external], recorded_at, True, False, since is None)
+        for external, number, since, said in known
+        if since is None or (not said and first[external] < since)
+    ]
+    columns = ["item_id", "valid_from", "recorded_at", "available", "deleted", "is_current"]
+    append_rows(connection, item_version, pl.DataFrame(stubs, schema=columns, orient="row"))

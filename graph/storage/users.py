@@ -14,7 +14,7 @@ from graph.storage.changes import append_change, names
 from graph.storage.columns import USERS, canonical
 from graph.storage.database import Database
 from graph.storage.outcomes import Outcome, Outcomes
-from graph.storage.rules import canonical_json, refuse_bad_ids
+from graph.storage.rules import canonical_json, id_rules
 from graph.storage.tables import interaction, user
 from graph.storage.times import now_us
 
@@ -33,7 +33,7 @@ def upsert_users(database: Database, users: pa.Table, *, recorded_at: int | None
     recorded_at = now_us() if recorded_at is None else recorded_at
     frame = pl.DataFrame(canonical(users, USERS)).with_row_index("row")
     outcomes = Outcomes(len(frame))
-    frame = refuse_bad_ids(frame, outcomes, "user")
+    frame = outcomes.enforce(frame, id_rules("user"))
     frame = canonical_json(frame, outcomes, "attributes")
     kept = frame.unique("user", keep="last", maintain_order=True)
     superseded = frame.filter(~pl.col("row").is_in(kept["row"].implode()))["row"]
