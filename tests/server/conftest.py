@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ import pytest
 from penchant.client import PenchantClient
 from sqlalchemy import make_url
 
+from graph.histories import Histories, histories_of
+from graph.snapshot import take_snapshot
 from graph.storage import registry
 from graph.storage.categories import upsert_categories
 from graph.storage.database import Database
@@ -244,6 +246,20 @@ def anywhere(request: pytest.FixtureRequest) -> Served:
     """A served world on each engine; tests share it and keep to users, items and categories of their own."""
     found: Served = request.getfixturevalue("served" if request.param == "sqlite" else "served_by_postgresql")
     return found
+
+
+@pytest.fixture(scope="session")
+def stored_histories() -> Callable[[Served, list[str], int], Histories]:
+    """What users did before a time, in m1.1's index spaces: by way of the snapshot and not of the serving path."""
+
+    def read(served: Served, users: list[str], before_us: int) -> Histories:
+        artifact = served.world.artifact("m1.1")
+        snapshot = take_snapshot(served.database, as_of=before_us)
+        assert snapshot.items.external[: len(artifact.items)].equals(artifact.items.external)
+        histories = histories_of(snapshot).select(snapshot.users.index_of(users))
+        return replace(histories, n_items=len(artifact.items))
+
+    return read
 
 
 @pytest.fixture(scope="session")

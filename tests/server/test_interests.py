@@ -1,6 +1,6 @@
 """Score, Recommend and GetInterests against the artifact's own dense scores over a snapshot of the store."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from penchant.v1 import catalog_pb2 as catalog
 from penchant.v1 import common_pb2 as common
 from penchant.v1 import interest_pb2 as interest
 
-from graph.histories import histories_of
 from graph.snapshot import take_snapshot
 from graph.taxonomy import ancestors_matrix
 
@@ -21,15 +20,19 @@ if TYPE_CHECKING:
 GONE, NEWER = "i9", "i-newer"
 
 
-def dense(served: "Served", user: str, moment: Any) -> NDArray[np.float32]:
-    """log p of every item of m1.1, from the whole store by way of the snapshot and not of the serving path."""
-    artifact = served.world.artifact("m1.1")
-    now = moment.ToMicroseconds()
-    snapshot = take_snapshot(served.database, as_of=now)
-    history = histories_of(snapshot).select(snapshot.users.index_of([user]))
-    assert snapshot.items.external[: len(artifact.items)].equals(artifact.items.external)
-    known = replace(history, n_items=len(artifact.items))
-    scores: NDArray[np.float32] = artifact.mixture.scores(known, np.array([now]))[0]
+Dense = Callable[["Served", str, Any], NDArray[np.float32]]
+
+
+@pytest.fixture(scope="module")
+def dense(stored_histories: Any) -> Dense:
+    """log p of every item of m1.1 for a user at the moment that an answer names."""
+
+    def scores(served: "Served", user: str, moment: Any) -> NDArray[np.float32]:
+        now = moment.ToMicroseconds()
+        history = stored_histories(served, [user], now)
+        found: NDArray[np.float32] = served.world.artifact("m1.1").mixture.scores(history, np.array([now]))[0]
+        return found
+
     return scores
 
 
@@ -37,7 +40,7 @@ def items_of(answer: interest.RecommendResponse) -> list[str]:
     return [each.item for each in answer.items]
 
 
-def test_scores_are_those_of_the_artifact(anywhere: "Served") -> None:
+def test_scores_are_those_of_the_artifact(anywhere: "Served", dense: Dense) -> None:
     ids = [f"i{i}" for i in range(60)]
     answer = anywhere.client.score("u5", ids)
     assert [row.item for row in answer.scores] == ids
@@ -53,7 +56,7 @@ def test_scores_are_those_of_the_artifact(anywhere: "Served") -> None:
     assert answer.history_events > 10
 
 
-def test_recommend_is_the_exact_ranking_of_what_is_available(anywhere: "Served") -> None:
+def test_recommend_is_the_exact_ranking_of_what_is_available(anywhere: "Served", dense: Dense) -> None:
     answer = anywhere.client.recommend("u6", 1_000)
     artifact = anywhere.world.artifact("m1.1")
     expected = dense(anywhere, "u6", answer.history_as_of)
@@ -134,7 +137,7 @@ def test_filters_act_before_the_best_are_taken(served: "Served", wanted: common.
         assert row.score == pytest.approx(unfiltered[row.item], rel=1e-4)
 
 
-def test_interests_are_shares_and_lifts_at_every_depth(served: "Served") -> None:
+def test_interests_are_shares_and_lifts_at_every_depth(served: "Served", dense: Dense) -> None:
     answer = served.client.get_interests("u6", 10, with_vectors=True)
     artifact = served.world.artifact("m1.1")
     p = np.exp(dense(served, "u6", answer.history_as_of))
