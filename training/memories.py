@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from graph.histories import Histories
+from graph.memories.ease_factors import EaseFactors
 from graph.memories.own_frequency import own_frequency
 from graph.memories.recall import recall
 from graph.memories.sparse import rows_to_distributions
 from training.artifact_arrays import read_array, read_json, write_array, write_json
 from training.artifact_manifest import broken
+from training.memories_ease import Ease
 from training.memories_repeats import LearnedRepeats
 
 
@@ -34,7 +36,7 @@ class ItemToItem:
     """What follows, or goes together with, the newest items: history weight decay^age times a matrix [V, V].
 
     `age` counts steps back from the newest one, so that the items of one basket weigh the same. What is recalled is
-    multiplied by trend^trend_power, `trend` float32 [V]: how many of an item's holders are new ones.
+    multiplied by trend^trend_power, `trend` float32 [V]: how many of an item's holders came in the last `trend_days`.
     """
 
     type: ClassVar[str] = "item_to_item"
@@ -44,6 +46,7 @@ class ItemToItem:
     """How `neighbours` are counted: a key of `memories_fit.RECIPES`."""
     neighbours: sparse.csr_array
     trend: NDArray[np.float32]
+    trend_days: float = 28.0
     trend_power: float = 0.0
 
     def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array:
@@ -54,7 +57,7 @@ class ItemToItem:
         return rows_to_distributions(recalled)
 
     def settings(self) -> dict[str, Any]:
-        return {"decay": self.decay, "recipe": self.recipe, "trend_power": self.trend_power}
+        return {name: getattr(self, name) for name in ("decay", "recipe", "trend_days", "trend_power")}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         m = self.neighbours
@@ -86,7 +89,7 @@ class Repeats:
         return {}
 
 
-_RATES = ("rate", "rate_of_late")
+_RATES = ("log_rate", "log_rate_now")
 
 
 def write_memories(folder: Path, memories: tuple[Memory, ...]) -> None:
@@ -101,7 +104,7 @@ def read_memories(folder: Path, n_items: int) -> tuple[Memory, ...]:
     entries = read_json(path)
     try:
         return tuple(_read_memory(folder, dict(entry), n_items) for entry in entries)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise broken(path, f"is not a list of memories ({error})") from error
 
 
@@ -109,22 +112,36 @@ def _read_memory(folder: Path, entry: dict[str, Any], n_items: int) -> Memory:
     kind, name = entry.pop("type"), entry["name"]
     if kind == Repeats.type:
         return Repeats(**entry)
+    stem = folder / "memories" / name
     if kind == LearnedRepeats.type:
-        stem = folder / "memories" / name
-        rates = {part: read_array(stem.with_name(f"{name}.{part}.npy"), shape=(n_items,)) for part in _RATES}
-        return LearnedRepeats(**(entry | rates | {"weight": tuple(entry["weight"])}))
+        return LearnedRepeats.of(entry, *(_read(stem, part, n_items) for part in _RATES))
+    if kind == Ease.type:
+        return Ease(**entry, factors=_read_factors(stem, n_items), trend=_read(stem, "trend", n_items))
     if kind == ItemToItem.type:
-        trend = read_array(folder / "memories" / f"{name}.trend.npy", shape=(n_items,))
-        return ItemToItem(**entry, neighbours=_read_matrix(folder / "memories" / name, n_items), trend=trend)
+        return ItemToItem(**entry, neighbours=_read_matrix(stem, n_items), trend=_read(stem, "trend", n_items))
     raise broken(folder / "memories.json", f"names a memory of the unknown type {kind!r}")
+
+
+def _read(stem: Path, part: str, *shape: int | None) -> NDArray[Any]:
+    return read_array(_file(stem, part), shape=shape)
+
+
+def _file(stem: Path, part: str) -> Path:
+    return stem.with_name(f"{stem.name}.{part}.npy")
+
+
+def _read_factors(stem: Path, n: int) -> EaseFactors:
+    items = _read(stem, "items", None)
+    if len(items) and (items[0] < 0 or items[-1] >= n or (np.diff(items) <= 0).any()):
+        raise broken(_file(stem, "items"), "points outside the catalog")
+    return EaseFactors(items, _read(stem, "factors", len(items), None), _read(stem, "scale", len(items)))
 
 
 def _read_matrix(stem: Path, n: int) -> sparse.csr_array:
     """A square csr from three mapped files, none of them copied."""
-    files = {part: stem.with_name(f"{stem.name}.{part}.npy") for part in ("indptr", "indices", "data")}
-    indptr = read_array(files["indptr"], shape=(n + 1,))
+    indptr = _read(stem, "indptr", n + 1)
     size = int(indptr[-1])
-    indices, data = read_array(files["indices"], shape=(size,)), read_array(files["data"], shape=(size,))
+    indices, data = _read(stem, "indices", size), _read(stem, "data", size)
     if (np.diff(indptr) < 0).any() or (size and (indices.min() < 0 or indices.max() >= n)):
-        raise broken(files["indices"], "points outside the catalog")
+        raise broken(_file(stem, "indices"), "points outside the catalog")
     return sparse.csr_array((data, indices, indptr), shape=(n, n), copy=False)

@@ -12,7 +12,7 @@ from graph.memories.repurchase import repurchase_rates
 WINDOWS = 2
 L2 = 1e-4
 ITERATIONS = 60
-FEW_REPEATS = 100
+FEW_REPEATS = 50
 """With fewer own items that came again there is nothing to learn ten weights from."""
 MAX_PAIRS = 1_000_000
 """Pairs of user and own item in a window that are learned from; of more, every n-th user's."""

@@ -1,24 +1,28 @@
 """Memories: what is chosen, what they recall, and that they count only what they may know."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
 
 from graph.histories import Histories, histories_from_arrays, histories_of
+from graph.memories.trend import trend
 from graph.snapshot import Snapshot
+from graph.storage.errors import ArtifactError
 from graph.storage.times import DAY_US
 from training.evaluation.protocols import Split
-from training.memories import ItemToItem, Memory, Repeats
+from training.memories import ItemToItem, Memory, Repeats, read_memories, write_memories
+from training.memories_ease import Ease, learn_ease
 from training.memories_fit import (
+    by_factors,
     choose_memories,
     choose_popularity,
     item_group,
     popular,
     ranking_quality,
     refit,
-    trend_of,
 )
 from training.memories_repeats import LearnedRepeats, learn_repeats
 
@@ -103,14 +107,6 @@ def test_nobody_coming_back_makes_no_learned_repeats() -> None:
     assert learn_repeats(histories, 50 * DAY_US, 10.0, np.zeros(3, np.int32)) is None
 
 
-def test_an_item_counts_once_in_a_basket() -> None:
-    once, twice = buyer([1, 5], [0, 1]), buyer([1, 1, 5], [0, 0, 1])
-    rates = np.full(3, 0.5, np.float32)
-    memory = LearnedRepeats("repeats", 10.0, tuple(np.linspace(0.1, 1, 10).tolist()), 0.0, rates, rates)
-    now = np.array([9 * DAY_US])
-    np.testing.assert_allclose(memory.recall(once, now).toarray(), memory.recall(twice, now).toarray(), rtol=1e-6)
-
-
 def test_popularity_has_no_zeros_and_follows_the_better_half_life(split: Split) -> None:
     histories = histories_of(split.trained)
     half_life = choose_popularity(histories, split.validation, split.trained.as_of)
@@ -126,12 +122,50 @@ def test_the_trend_is_the_share_of_new_holders_and_lifts_what_is_on_the_rise() -
     day = np.repeat([10, 99], 20)
     again = (np.append(user, np.arange(20)), np.append(item, np.zeros(20, int)), np.append(day, np.full(20, 98)))
     histories = histories_from_arrays(again[0], again[1], again[2] * DAY_US, n_items=3)
-    trend = trend_of(histories, 100 * DAY_US)
-    assert trend.tolist() == pytest.approx([1 / 30, 21 / 30, 1 / 10])
+    newcomers = trend(histories, 100 * DAY_US, 28 * DAY_US)
+    assert newcomers.tolist() == pytest.approx([1 / 30, 21 / 30, 1 / 10])
 
     neighbours = sparse.csr_array(np.array([[0, 0, 0], [0, 0, 0], [1, 1, 0]], np.float32))
-    level = ItemToItem("follows", 0.5, "follows", neighbours, trend)
+    level = ItemToItem("follows", 0.5, "follows", neighbours, newcomers)
     now = np.array([100 * DAY_US])
     assert level.recall(buyer([1], [2]), now).toarray()[0].tolist() == [0.5, 0.5, 0]
     rising = replace(level, trend_power=1.0).recall(buyer([1], [2]), now).toarray()[0]
     assert rising.tolist() == pytest.approx([1 / 22, 21 / 22, 0])
+
+
+def test_few_users_keep_ease_whole(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As factors where users are fewer than items, else as its strongest weights; never both."""
+    for whole, type_ in ((True, Ease), (False, ItemToItem)):
+        monkeypatch.setattr("training.memories_fit.by_factors", lambda _, answer=whole: answer)
+        chosen = choose_memories(split.trained, split.validation, window_days=WINDOW, exclude_seen=False)
+        (old,) = (memory for memory in chosen if memory.name == "ease")
+        (new,) = refit([old], split.refreshed)
+        assert type(old) is type(new) is type_
+        assert old.settings() == new.settings()
+        queries = split.test
+        before, after = (m.recall(queries.histories, queries.now_us).toarray() for m in (old, new))
+        assert np.abs(before - after).max() > 1e-4
+
+
+def test_ease_is_kept_whole_where_users_are_fewer_than_items() -> None:
+    assert by_factors(histories_from_arrays([0, 0, 0], [0, 1, 2], [1, 2, 3]))
+    assert not by_factors(histories_from_arrays([0, 1, 2], [0, 1, 1], [1, 2, 3]))
+
+
+def test_what_is_learned_is_read_back_as_it_was(split: Split, tmp_path: Path) -> None:
+    histories, as_of = histories_of(split.trained), split.trained.as_of
+    repeats = learn_repeats(histories, as_of, WINDOW, item_group(split.trained))
+    assert repeats is not None
+    rising = trend(histories, as_of, 20 * DAY_US)
+    ease = replace(learn_ease(histories, as_of, WINDOW, 4 * WINDOW, rising), trend_power=0.5)
+    write_memories(tmp_path, (repeats, ease))
+    queries = split.validation
+    learned: tuple[Memory, ...] = (repeats, ease)
+    for written, read in zip(learned, read_memories(tmp_path, len(split.trained.items)), strict=True):
+        assert read.settings() == written.settings()
+        expected = written.recall(queries.histories, queries.now_us)
+        recalled = read.recall(queries.histories, queries.now_us)
+        np.testing.assert_array_equal(recalled.toarray(), expected.toarray())
+    write_memories(tmp_path, (ease,))
+    with pytest.raises(ArtifactError, match=r"ease\.items"):
+        read_memories(tmp_path, 5)
