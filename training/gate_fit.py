@@ -142,7 +142,7 @@ def _padded(rows: list[_Query], features: Float64s, speaks: Bools, n_sources: in
 
 
 @dataclass(frozen=True)
-class _Objective:
+class Objective:
     """One ranking: which candidates take part, and the queries that have a relevant item among them."""
 
     allowed: Tensor
@@ -150,10 +150,10 @@ class _Objective:
     queries: Tensor
 
 
-def _objectives(data: Candidates, *, exclude_seen: bool) -> list[_Objective]:
+def _objectives(data: Candidates, *, exclude_seen: bool) -> list[Objective]:
     filled = data.p.sum(dim=2) > 0
-    of_new = _Objective(data.new & filled, data.relevant & data.new, (data.n_new > 0).nonzero().squeeze(1))
-    of_all = _Objective(filled, data.relevant, (data.n_relevant > 0).nonzero().squeeze(1))
+    of_new = Objective(data.new & filled, data.relevant & data.new, (data.n_new > 0).nonzero().squeeze(1))
+    of_all = Objective(filled, data.relevant, (data.n_relevant > 0).nonzero().squeeze(1))
     wanted = [of_new] if exclude_seen else [of_all, of_new]
     return [objective for objective in wanted if len(objective.queries)]
 
@@ -162,7 +162,7 @@ def _weights(gate: Gate, features: Tensor, speaks: Tensor, weight: Tensor, bias:
     return ((features @ weight) + bias).masked_fill(~speaks, -torch.inf).softmax(dim=1)
 
 
-def _by_cross_entropy(gate: Gate, data: Candidates, objectives: list[_Objective]) -> Gate:
+def _by_cross_entropy(gate: Gate, data: Candidates, objectives: list[Objective]) -> Gate:
     features = torch.from_numpy((data.features - gate.mean) / gate.scale).float()
     speaks = torch.from_numpy(data.speaks)
     weight = torch.zeros(gate.weight.shape, requires_grad=True)
@@ -180,7 +180,7 @@ def _by_cross_entropy(gate: Gate, data: Candidates, objectives: list[_Objective]
     return replace(gate, weight=weight.detach().numpy().astype(float), bias=bias.detach().numpy().astype(float))
 
 
-def _cross_entropy(p: Tensor, objective: _Objective) -> Tensor:
+def _cross_entropy(p: Tensor, objective: Objective) -> Tensor:
     """Mean over queries of the mean over relevant items of -log(p / Σ over candidates of p)."""
     p = p[objective.queries].clamp_min(1e-12)
     relevant, allowed = objective.relevant[objective.queries], objective.allowed[objective.queries]
@@ -189,7 +189,7 @@ def _cross_entropy(p: Tensor, objective: _Objective) -> Tensor:
     return (log_all - log_relevant).mean()
 
 
-def _by_ndcg(gate: Gate, data: Candidates, objectives: list[_Objective]) -> Gate:
+def _by_ndcg(gate: Gate, data: Candidates, objectives: list[Objective]) -> Gate:
     """Coordinate ascent over the sources' biases, in ever smaller steps, twice."""
     best = _quality(gate, data, objectives)
     for step in STEPS:
@@ -205,17 +205,20 @@ def _by_ndcg(gate: Gate, data: Candidates, objectives: list[_Objective]) -> Gate
     return gate
 
 
-def _quality(gate: Gate, data: Candidates, objectives: list[_Objective]) -> float:
+def _quality(gate: Gate, data: Candidates, objectives: list[Objective]) -> float:
     """Σ over the rankings of log mean NDCG@10, so that a per cent counts the same in each."""
     weights = torch.from_numpy(gate(data.features, data.speaks))
     p = torch.bmm(data.p, weights.unsqueeze(2)).squeeze(2)
-    return sum(float(np.log(max(_ndcg(p, objective), 1e-9))) for objective in objectives)
+    return sum(float(np.log(max(ndcg(p, objective), 1e-9))) for objective in objectives)
 
 
-def _ndcg(p: Tensor, objective: _Objective) -> float:
+def ndcg(p: Tensor, objective: Objective) -> float:
+    """Ties count against the target, as in the evaluation: a gate that levels everything must not look good."""
     scores = torch.where(objective.allowed, p, -1.0)[objective.queries]
     relevant = objective.relevant[objective.queries]
-    top = scores.topk(min(K, scores.shape[1]), dim=1).indices
-    discount = 1 / torch.log2(torch.arange(top.shape[1]) + 2.0)
-    ideal = discount.cumsum(0)[relevant.sum(dim=1).clamp(max=len(discount)) - 1]
-    return float(((relevant.gather(1, top) * discount).sum(dim=1) / ideal).mean())
+    best = scores.topk(min(K + 1, scores.shape[1]), dim=1).values
+    query, item = relevant.nonzero(as_tuple=True)
+    rank = (best[query] >= scores[query, item].unsqueeze(1)).sum(dim=1)
+    gain = torch.where(rank <= K, 1 / torch.log2(rank + 1.0), 0.0)
+    ideal = (1 / torch.log2(torch.arange(K) + 2.0)).cumsum(0)[relevant.sum(dim=1).clamp(max=K) - 1]
+    return float((torch.zeros(len(scores)).index_add(0, query, gain) / ideal).mean())

@@ -5,12 +5,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from graph.histories import Histories
+from training.evaluation.metrics import per_user, top_ranks
 from training.evaluation.protocols import Split
 from training.gate import Gate
-from training.gate_fit import fit_gate, neutral_gate
+from training.gate_fit import Objective, fit_gate, ndcg, neutral_gate
 from training.memories import Repeats
 from training.mixture import Mixture
 from training.train import Learned
@@ -82,3 +84,18 @@ def test_where_nobody_repeats_the_fit_looks_at_news_alone(learned: Learned, spli
 @pytest.mark.parametrize("name", ["weight", "bias"])
 def test_a_fitted_gate_is_finite(learned: Learned, name: str) -> None:
     assert np.isfinite(getattr(learned.mixture.gate, name)).all()
+
+
+def test_ties_count_against_the_target_as_in_the_evaluation() -> None:
+    """Found on real data: with ties broken at will, levelling all candidates looked like the best gate of all."""
+    random = np.random.default_rng(0)
+    relevant = random.random((50, 40)) < 0.1
+    relevant[:, 7] = True
+    every = torch.ones(50, 40, dtype=torch.bool)
+    objective = Objective(every, torch.from_numpy(relevant), torch.arange(50))
+    assert ndcg(torch.full((50, 40), 0.1), objective) == 0
+
+    p = random.integers(0, 15, (50, 40)).astype(np.float32) / 15  # with ties
+    ranks = top_ranks(p.copy(), np.zeros((1, 40), np.bool_), sparse.csr_array(relevant.astype(np.float32)))
+    expected = per_user(ranks, relevant.sum(axis=1))["ndcg@10"].mean()
+    assert ndcg(torch.from_numpy(p), objective) == pytest.approx(expected, rel=1e-5)
