@@ -95,7 +95,7 @@ def test_ties_count_against_the_target_as_in_the_evaluation() -> None:
     objective = Objective(every, torch.from_numpy(relevant), torch.arange(50))
     assert ndcg(torch.full((50, 40), 0.1), objective) == 0
 
-    p = random.integers(0, 15, (50, 40)).astype(np.float32) / 15  # with ties
+    p = (random.integers(0, 15, (50, 40)) / 15).astype(np.float32)  # with ties
     ranks = top_ranks(p.copy(), np.zeros((1, 40), np.bool_), sparse.csr_array(relevant.astype(np.float32)))
     expected = per_user(ranks, relevant.sum(axis=1))["ndcg@10"].mean()
     assert ndcg(torch.from_numpy(p), objective) == pytest.approx(expected, rel=1e-5)
