@@ -13,6 +13,7 @@ from training.losses import strongest_interest
 from training.model import InterestNet
 
 K = 10
+SCORES_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class Validation:
         return Validation(self.histories.select(rows), offsets, self.relevant[place], self.exclude_seen)
 
 
-def ndcg(net: InterestNet, items: Tensor, validation: Validation, chunk: int = 1024) -> float:
+def ndcg(net: InterestNet, items: Tensor, validation: Validation, chunk: int | None = None) -> float:
     """Mean NDCG@10 over the queries. Raises TrainingError for non-finite scores, which would rank first otherwise."""
     users = net.user_vectors(validation.histories, items)
+    chunk = chunk or max(1, SCORES_AT_ONCE // len(items))
     gains = [
         _gains(users[begin : begin + chunk], items, validation, begin, min(begin + chunk, len(users)))
         for begin in range(0, len(users), chunk)

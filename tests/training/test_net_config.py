@@ -1,12 +1,15 @@
 """Settings refuse what they do not know; the rules look at sizes alone."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from pydantic import ValidationError
 
 from graph.storage.errors import BadInputError
 from training.config import NetConfig, Sizes, default_config
-from training.device import choose_device, mixed_precision, reuse_freed_memory
+from training.device import choose_device, mixed_precision, reused_memory
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,17 @@ def test_a_missing_card_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_cpu_computes_in_float32() -> None:
-    reuse_freed_memory()
     with mixed_precision(torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_memory_is_given_back_after_training() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    before = resident()
+    with reused_memory():
+        torch.ones(50_000_000)  # 200 MB, freed at once
+        assert resident() - before > 150_000_000
+    assert resident() - before < 50_000_000
