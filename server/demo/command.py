@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from graph.storage.cli_errors import explained
 from rich.console import Console
 
+from graph.storage.cli_errors import explained
 from graph.storage.errors import BadInputError, PenchantError
 from server.demo.steps import Steps, command
 
@@ -36,11 +36,11 @@ def demo_command(
         steps.run("The graph of it all", ["graph", "inspect", "--png", str(folder / "graph.png")])
         steps.run(
             f"Train on everything but the last {HOLDOUT_DAYS} days",
-            ["train", "--holdout-days", str(HOLDOUT_DAYS), "--curves", str(folder / "curves.png"), "--activate"],
+            ["train", "--holdout-days", str(HOLDOUT_DAYS)],
         )
         steps.run(
             f"How good is it on the last {HOLDOUT_DAYS} days, which it has not seen?",
-            ["evaluate", "--json", str(folder / "evaluation.json")],
+            ["evaluate", "--holdout-days", str(HOLDOUT_DAYS), "--output", str(folder / "evaluations")],
         )
         steps.run("Take in those days too, without retraining", ["refresh"])
         _serve_and_ask(steps, folder, listen, console, keep_serving)
