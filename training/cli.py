@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from graph.storage.cli_errors import explained
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from graph.storage import registry
+from graph.storage.cli_errors import explained
 from graph.storage.database import Database
 from graph.storage.errors import ConflictError
 from graph.storage.settings import Settings
@@ -184,12 +184,10 @@ def activate_command(
     with explained(), _opened(database) as store:
         revision = registry.get_revision(store, registry.parse_version(version))
         from training.artifact import load_artifact
+        from training.promotion import promote
 
         load_artifact(_artifacts(artifacts) / revision.path)
-        lost = _lost(revision)
-        if lost and not force:
-            raise ConflictError(lost, hint="--force lets it serve all the same.", reason="PROMOTION_REFUSED")
-        registry.activate(store, revision.version, forced=bool(lost), reason=reason or lost or None)
+        promote(store, revision.version, force=force, reason=reason)
         typer.echo(f"{revision.version} is active.")
 
 
@@ -201,14 +199,6 @@ def rollback_command(
     """Go back to what served before; once more goes further back."""
     with explained(), _opened(database) as store:
         typer.echo(f"{registry.rollback(store, reason=reason).version} is active again.")
-
-
-def _lost(revision: registry.Revision) -> str:
-    """Why the revision may not serve; empty if it may."""
-    ours, theirs = (revision.metrics.get(f"validation_ndcg@10{end}") for end in ("", "_best_baseline"))
-    if ours is None or theirs is None or ours >= theirs:
-        return ""
-    return f"{revision.version} loses on its validation window: NDCG@10 {ours:.4f}, a baseline has {theirs:.4f}."
 
 
 def _active(store: Database) -> registry.Revision:

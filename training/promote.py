@@ -5,10 +5,18 @@ from dataclasses import dataclass
 
 from graph.snapshot import Snapshot
 from graph.storage.errors import ConflictError
-from training.evaluation.baselines import Ranker, Recalled, fit_popularity, fit_recent_popularity
+from training.evaluation.baselines import (
+    Ranker,
+    Recalled,
+    fit_own_frequency,
+    fit_popularity,
+    fit_recent_popularity,
+)
 from training.evaluation.evaluate import Progress, Result, evaluate
 from training.evaluation.protocols import AS_TRAINED
 from training.evaluation.queries import Queries, Seen
+from training.memories import Repeats
+from training.memories_repeats import LearnedRepeats
 from training.train import Learned
 
 METRIC = "ndcg@10"
@@ -59,9 +67,15 @@ def judge(learned: Learned, trained: Snapshot, validation: Queries, progress: Pr
 
 
 def baselines(learned: Learned, trained: Snapshot) -> Iterator[Ranker]:
-    """What is popular, and each of the model's own memories alone, with the setting that suits it best."""
+    """What is popular, what users had most often, and each item-to-item memory alone as the model has set it.
+
+    Learned repeats are no baseline but a part of the model, and where users repeat they are nearly all of it.
+    """
     yield fit_popularity(trained)
     yield fit_recent_popularity(trained)
+    if not learned.exclude_seen:
+        yield fit_own_frequency(trained)
     share = learned.mixture.popularity
     for memory in learned.mixture.memories:
-        yield Recalled(memory.name, memory.recall, share)
+        if not isinstance(memory, LearnedRepeats | Repeats):
+            yield Recalled(memory.name, memory.recall, share)
