@@ -1,13 +1,11 @@
 """The `penchant` command line: mounts what each layer brings, and `serve`."""
 
-import logging
 import signal
 import threading
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-import structlog
 import typer
 
 from graph.cli import graph_app
@@ -16,6 +14,7 @@ from graph.storage.cli import db_app
 from graph.storage.cli_errors import explained
 from graph.storage.settings import Settings
 from server.demo.command import demo_command
+from server.logs import set_up_logging
 from training.cli import models_app, refresh_command, train_command
 from training.evaluation.cli import evaluate_command
 
@@ -52,7 +51,7 @@ def serve_command(
 
     with explained():
         settings = _settings(database, artifacts, listen)
-        _set_up_logging(settings.log_level)
+        set_up_logging(settings.log_level)
         _limit_threads(settings.threads)
         stopping = threading.Event()
 
@@ -70,19 +69,6 @@ def serve_command(
 def _settings(database: str | None, artifacts: Path | None, listen: str | None) -> Settings:
     given = {"database_url": database, "artifacts": artifacts, "listen": listen}
     return Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
-
-
-def _set_up_logging(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(),
-    )
 
 
 def _limit_threads(threads: int) -> None:

@@ -27,12 +27,13 @@ from graph.storage.items import upsert_items
 from graph.storage.settings import Settings
 from graph.storage.times import DAY_US
 from server.app import App, start
+from server.logs import set_up_logging
 from training.artifact import Artifact, load_artifact
 
 ROOT = Path(__file__).parents[2]
 GROUPS, USERS, ITEMS, DAYS = 4, 64, 60, 100
 START_US = 1_600_000_000_000_000
-NEW_ITEM, GONE_ITEM, EMPTY_CATEGORY = "i-newer", "i9", "c-empty"
+NEW_ITEM, GONE_ITEM, EMPTY_CATEGORY = "newer-item", "i9", "c-empty"
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,13 @@ def _register_broken(database: Database, artifacts: Path) -> None:
     manifest.write_text(manifest.read_text().replace('"n_items": ', '"n_items": 1'))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _plain_logs() -> None:
+    set_up_logging(
+        "WARNING"
+    )  # as `serve` logs; structlog's own default draws tracebacks with all variables, for seconds
+
+
 @pytest.fixture(scope="session")
 def world_template(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world")
@@ -135,12 +143,14 @@ def world(copy_world: Callable[[Path], World], tmp_path: Path) -> World:
 
 
 def start_process(world: World, *arguments: str) -> "subprocess.Popen[str]":
-    """`penchant serve` as an admin starts it; its log goes to `server.log` beside the artifacts."""
+    """`penchant serve` as an admin starts it; its log goes to `server.log` beside the artifacts.
+
+    Nobody reads its standard output after the address: whatever it went on to say there would block it in the end.
+    """
     environment = os.environ | {"PENCHANT_DATABASE_URL": world.url, "PENCHANT_ARTIFACTS": str(world.artifacts)}
     command = [sys.executable, "-m", "server", "serve", "--listen", "127.0.0.1:0", *arguments]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with (world.artifacts.parent / "server.log").open("w") as log:
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
 
 
 def address_of(server: "subprocess.Popen[str]") -> str:
@@ -148,8 +158,7 @@ def address_of(server: "subprocess.Popen[str]") -> str:
     for line in server.stdout:
         if line.startswith("penchant serves on "):
             return line.split()[-1]
-    assert server.stderr is not None
-    raise AssertionError(f"the server did not start: {server.stderr.read()}")
+    raise AssertionError(f"the server ended with exit code {server.wait()}; its log says why")
 
 
 @pytest.fixture(scope="session")
@@ -233,9 +242,14 @@ def _register_again(there: Database, here: Database) -> None:
     revisions = registry.revisions(there)
     number = registry.create_model(here, config=revisions[0].config)
     for each in revisions:
-        times = {"as_of": each.as_of, "known_at": each.known_at}
         registry.add_revision(
-            here, number, path=each.path, snapshot_hash=each.snapshot_hash, metrics=each.metrics, **times
+            here,
+            number,
+            path=each.path,
+            as_of=each.as_of,
+            known_at=each.known_at,
+            snapshot_hash=each.snapshot_hash,
+            metrics=each.metrics,
         )
     registry.activate(here, revisions[0].version)
     there.close()
@@ -273,3 +287,18 @@ def eventually() -> Callable[..., None]:
             time.sleep(0.05)
 
     return ask
+
+
+@pytest.fixture
+def serve() -> "Iterator[Callable[[World], tuple[subprocess.Popen[str], str]]]":
+    """Starts `penchant serve` over a world: the process and its address."""
+    started: list[subprocess.Popen[str]] = []
+
+    def one(world: World) -> "tuple[subprocess.Popen[str], str]":
+        started.append(start_process(world))
+        return started[-1], address_of(started[-1])
+
+    yield one
+    for server in started:
+        server.terminate()
+        server.communicate(timeout=30)

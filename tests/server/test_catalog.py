@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from penchant.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from penchant.v1 import catalog_pb2 as catalog
@@ -14,6 +15,12 @@ CREATED, UPDATED = catalog.UPSERT_STATUS_CREATED, catalog.UPSERT_STATUS_UPDATED
 UNCHANGED, REJECTED = catalog.UPSERT_STATUS_UNCHANGED, catalog.UPSERT_STATUS_REJECTED
 
 
+def struct(value: dict[str, Any]) -> Struct:
+    message = Struct()
+    message.update(value)
+    return message
+
+
 def told(answer: Any) -> list[tuple[str, int, str]]:
     for row in answer.outcomes:
         assert bool(row.message) == bool(row.reason) == (row.status == REJECTED)
@@ -22,7 +29,9 @@ def told(answer: Any) -> list[tuple[str, int, str]]:
 
 def test_an_item_is_what_was_said_of_it(anywhere: "Served") -> None:
     client = anywhere.client
-    lamp = catalog.Item(id="lamp-ü", name="Lamp", categories=["c1", "c0"], attributes={"watts": 5, "tags": ["a"]})
+    lamp = catalog.Item(
+        id="lamp-ü", name="Lamp", categories=["c1", "c0"], attributes=struct({"watts": 5, "tags": ["a"]})
+    )
     assert told(client.upsert_items([lamp])) == [("lamp-ü", CREATED, "")]
     assert told(client.upsert_items([lamp])) == [("lamp-ü", UNCHANGED, "")]
     found = client.get_item("lamp-ü")
@@ -59,8 +68,8 @@ def test_each_row_is_refused_on_its_own(anywhere: "Served") -> None:
         (catalog.Item(id="broken", valid_from=Timestamp(seconds=2**62)), REJECTED, "INVALID_TIME"),
         (catalog.Item(id="long", name="x" * 1_025), REJECTED, "TEXT_TOO_LONG"),
         (catalog.Item(id="nul", name="a\0b"), REJECTED, "INVALID_TEXT"),
-        (catalog.Item(id="nan", attributes={"x": float("nan")}), REJECTED, "NOT_FINITE"),
-        (catalog.Item(id="large", attributes={"x": "y" * 9_000}), REJECTED, "JSON_TOO_LARGE"),
+        (catalog.Item(id="nan", attributes=struct({"x": float("nan")})), REJECTED, "NOT_FINITE"),
+        (catalog.Item(id="large", attributes=struct({"x": "y" * 9_000})), REJECTED, "JSON_TOO_LARGE"),
         (catalog.Item(id="many", categories=[f"c{n}" for n in range(33)]), REJECTED, "TOO_MANY_ROWS"),
         (catalog.Item(id="bad\nid"), REJECTED, "INVALID_ID"),
         (catalog.Item(id=""), REJECTED, "INVALID_ID"),
@@ -110,7 +119,7 @@ def test_a_long_cycle_does_not_blow_up_the_answer(served: "Served") -> None:
 
 def test_users_are_what_was_said_of_them(anywhere: "Served") -> None:
     client = anywhere.client
-    user = catalog.User(id="t-user", attributes={"age": 40})
+    user = catalog.User(id="t-user", attributes=struct({"age": 40}))
     assert told(client.upsert_users([user])) == [("t-user", CREATED, "")]
     assert told(client.upsert_users([user])) == [("t-user", UNCHANGED, "")]
     user.attributes["age"] = 41
@@ -169,7 +178,9 @@ def test_a_token_of_another_list_is_refused(anywhere: "Served") -> None:
 
 
 def test_pages_of_large_rows_end_before_they_exceed_a_message(served: "Served") -> None:
-    large = [catalog.Item(id=f"large-{n:03}", name="n" * 1_000, attributes={"x": "y" * 8_000}) for n in range(400)]
+    large = [
+        catalog.Item(id=f"large-{n:03}", name="n" * 1_000, attributes=struct({"x": "y" * 8_000})) for n in range(400)
+    ]
     served.client.upsert_items(large)
     found = [each.id for each in served.client.list_items(page_size=1_000) if each.id.startswith("large-")]
     assert found == [each.id for each in large]

@@ -28,7 +28,7 @@ def ids_of(chunks: Sequence[EmbeddingChunk]) -> list[str]:
 
 def test_vectors_by_name_keep_the_order_of_the_request(anywhere: "Served") -> None:
     artifact = anywhere.world.artifact("m1.1")
-    found = anywhere.client.batch_get_embeddings("items", ["i7", "no such item", "i-newer", "i3", "i7"])
+    found = anywhere.client.batch_get_embeddings("items", ["i7", "no such item", "newer-item", "i3", "i7"])
     ok, unknown, newer = (
         embedding.EMBEDDING_STATUS_OK,
         embedding.EMBEDDING_STATUS_UNKNOWN_ID,

@@ -1,6 +1,7 @@
 """Score, Recommend and GetInterests against the artifact's own dense scores over a snapshot of the store."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from graph.taxonomy import ancestors_matrix
 if TYPE_CHECKING:
     from tests.server.conftest import Served
 
-GONE, NEWER = "i9", "i-newer"
+GONE, NEWER = "i9", "newer-item"
 
 
 Dense = Callable[["Served", str, Any], NDArray[np.float32]]
@@ -181,3 +182,16 @@ def test_what_is_deleted_is_unknown_at_once(anywhere: "Served", eventually: Any)
     finally:
         client.upsert_items([catalog.Item(id="i59", name="Item 59", categories=["c3"])])
     eventually(lambda: "i59" in items_of(client.recommend("u1", 60)))
+
+
+def test_many_threads_get_what_one_would(served: "Served") -> None:
+    def ask(user: str) -> list[tuple[str, float]]:
+        return [(row.item, row.score) for row in served.client.recommend(user, 60).items]
+
+    users = [f"u{u}" for u in range(32)]
+    with ThreadPoolExecutor(32) as pool:
+        together = list(pool.map(ask, users * 4))
+    alone = [ask(user) for user in users]
+    for one, other in zip(together, alone * 4, strict=True):
+        assert [item for item, _ in one] == [item for item, _ in other]
+        np.testing.assert_allclose([score for _, score in one], [score for _, score in other], rtol=1e-4)

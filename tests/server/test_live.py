@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from penchant.v1 import catalog_pb2 as catalog
 from penchant.v1 import common_pb2 as common
@@ -87,7 +89,7 @@ def test_each_event_has_its_own_outcome(anywhere: "Served") -> None:
 
 def test_events_that_mean_nothing_to_the_model_are_popularity_alone(anywhere: "Served") -> None:
     client, user = anywhere.client, "newcomer"
-    client.record_events([bought(user, 1, "i-newer"), bought(user, 2, "i2", kind="dislike")])
+    client.record_events([bought(user, 1, "newer-item"), bought(user, 2, "i2", kind="dislike")])
     answer = client.recommend(user, 60)
     assert answer.history_events == 0
     stranger = client.recommend("nobody at all", 60)
@@ -143,7 +145,7 @@ def test_a_category_that_moves_takes_its_items_along(anywhere: "Served", eventua
 
 def test_a_deleted_user_is_answered_like_a_new_one(anywhere: "Served") -> None:
     client, user = anywhere.client, "leaver"
-    client.upsert_users([catalog.User(id=user, attributes={"age": 40})])
+    client.upsert_users([catalog.User(id=user, attributes=json_format.ParseDict({"age": 40}, Struct()))])
     client.record_events([bought(user, n, "i1") for n in range(3)])
     assert client.batch_get_embeddings("users", [user]).statuses == [EMBEDDING_STATUS_OK]
     assert client.delete_user(user)

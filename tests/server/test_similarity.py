@@ -31,7 +31,8 @@ def cosines(answer: FindSimilarResponse) -> list[float]:
 
 def nearest(matrix: NDArray[np.float32], vector: NDArray[np.float32], without: set[int]) -> NDArray[np.int64]:
     order = np.argsort(-(matrix @ vector))
-    return order[~np.isin(order, list(without)) & matrix.any(axis=1)[order]]
+    has_vector = np.asarray(matrix.any(axis=1))
+    return np.asarray(order[~np.isin(order, list(without)) & has_vector[order]])
 
 
 def test_items_like_an_item(served: "Served", artifact: Artifact) -> None:
@@ -107,7 +108,7 @@ def test_vectors_that_cannot_be_compared_are_refused(served: "Served") -> None:
     with pytest.raises(FailedPreconditionError) as caught:
         served.client.find_similar("items", vector=("m7", np.ones(16)))
     assert caught.value.reason == "VECTOR_SPACE_MISMATCH"
-    for values in (np.ones(15), np.zeros(16), np.full(16, np.nan), np.full(16, np.inf), []):
+    for values in (np.ones(15), np.zeros(16), np.full(16, np.nan), np.full(16, np.inf), np.zeros(0)):
         with pytest.raises(InvalidArgumentError) as refused:
             served.client.find_similar("items", vector=("m1", values))
         assert refused.value.reason == "INVALID_VECTOR"
