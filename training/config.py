@@ -73,12 +73,17 @@ def default_config(sizes: Sizes) -> NetConfig:
     return NetConfig(
         # A row of the item table costs its width in every batch: weights, optimiser and propagation all pass over it.
         dim=64 if big_catalog else 128,
-        propagation_steps=2 if big_catalog else 3,
+        propagation_steps=1 if big_catalog else 3,
         keep_neighbours=20 if big_catalog else 50,
         # With few events an item's id says little; a large catalog would spend its time on such items.
         min_item_users=5 if big_catalog else 1,
+        # The larger the catalog, the more of an item's neighbours are the few that stand next to everything.
+        hub_damping=1.0 if big_catalog else 0.5,
+        popular_negatives=0.5,
         # Half of the net is dropped where there is little to learn from, little where events abound.
         dropout=0.5 if sizes.events < 500_000 else 0.2,
         max_history=50 if sizes.steps < 30 * sizes.users else 100,
-        epochs=40 if sizes.events < 500_000 else 12,
+        # Baskets bring many targets a position; fewer positions a batch then, so that an epoch has its hundred batches.
+        batch_positions=max(1_000, min(4_000, 4_000 * sizes.steps // max(sizes.events, 1))),
+        epochs=40 if sizes.events < 500_000 else 5,
     )
