@@ -77,9 +77,10 @@ def default_config(sizes: Sizes) -> NetConfig:
         keep_neighbours=20 if big_catalog else 50,
         # With few events an item's id says little; a large catalog would spend its time on such items.
         min_item_users=5 if big_catalog else 1,
-        # The larger the catalog, the more of an item's neighbours are the few that stand next to everything.
-        hub_damping=1.0 if big_catalog else 0.5,
-        popular_negatives=0.5,
+        # A few items stand next to everything in a large catalog: as neighbours they say nothing, and uniform negatives
+        # meet them too seldom to learn how often they are bought.
+        hub_damping=1.0 if big_catalog else 0.0,
+        popular_negatives=0.5 if big_catalog else 0.0,
         # Half of the net is dropped where there is little to learn from, little where events abound.
         dropout=0.5 if sizes.events < 500_000 else 0.2,
         max_history=50 if sizes.steps < 30 * sizes.users else 100,
