@@ -40,6 +40,7 @@ def reused_memory() -> Iterator[None]:
         yield
         return
     trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
+    libc.malloc_trim(0)  # what building the graph left behind goes back first, or it would be kept as well
     libc.mallopt(mmap_max, 0)
     libc.mallopt(trim_threshold, 2**31 - 1)
     libc.mallopt(top_pad, 64 * 2**20)
