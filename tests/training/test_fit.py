@@ -156,7 +156,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
         nonlocal epoch
         epoch = progress.epoch + (progress.batch == progress.batches)
 
-    def breaks(*arguments: Tensor) -> Tensor:
+    def breaks(*arguments: Any) -> Tensor:
         return softmax_loss(*arguments) * (math.nan if epoch == 3 else 1.0)
 
     monkeypatch.setattr("training.fit.softmax_loss", breaks)
