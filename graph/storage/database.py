@@ -10,6 +10,7 @@ import pyarrow as pa
 from sqlalchemy import Boolean, Connection, Engine, Float, Integer, Select, inspect, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeEngine
 
 from graph.storage import postgresql, sqlite
@@ -158,6 +159,10 @@ def _explained(database: Database) -> Iterator[None]:
                 f"{database!r} does not answer: {message}.", hint="Check that it runs and try again."
             ) from error
         raise
+    except PoolTimeout as error:
+        raise StoreUnavailableError(
+            f"{database!r} is busy: no connection came free.", hint="Try again, or send less at once."
+        ) from error
 
 
 def _was_overtaken(error: DBAPIError | psycopg.Error) -> bool:
