@@ -14,5 +14,7 @@ class Settings(BaseSettings):
     database_url: str = Field("sqlite:///penchant.db", description="SQLAlchemy URL of the store")
     artifacts: Path = Field(Path("artifacts"), description="folder of the published models")
     listen: str = Field("127.0.0.1:50051", description="address that `penchant serve` binds")
-    threads: int = Field(0, ge=0, description="threads for tensor work, 0 = as many as cores; of each call when serving, 0 = one")
+    threads: int = Field(
+        0, ge=0, description="threads for tensor work, 0 = as many as cores; of each call when serving, 0 = one"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
