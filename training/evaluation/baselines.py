@@ -6,7 +6,7 @@ Settings come from each method's own documentation or from validation data, none
     own frequency       the user's own items, half-life 90 days; before them nothing but popularity
     item-kNN            cosine of users in common, history weight 0.9 a step back
     sequential rules    transitions up to 8 steps apart, 1/distance, history weight 0.6 a step back; forward, both ways
-    EASE                λ = 200 over the 12,500 items with most users, at least 2
+    EASE                λ = 200 over the 12,500 items with most users, at least 2; exact, negative weights included
 
 Sparse answers leave most of the catalog level, and ties count against the target. So every dense score is the sparse
 distribution plus 0.001 × popularity: a full ranking, in which what a method says itself keeps its order.
@@ -22,7 +22,8 @@ from scipy.sparse import csr_array
 from graph.arrays import Float32s, Int64s
 from graph.histories import Histories, histories_of
 from graph.memories.co_occurrence import co_occurrence
-from graph.memories.ease import ease
+from graph.memories.ease import Inverse, fit_inverse
+from graph.memories.incidence import users_by_items
 from graph.memories.own_frequency import own_frequency
 from graph.memories.popularity import popularity
 from graph.memories.recall import recall
@@ -102,8 +103,26 @@ def fit_two_way_rules(snapshot: Snapshot) -> Ranker:
     return _item_to_item("sequential rules, both ways", memory, 0.6, snapshot)
 
 
+@dataclass(frozen=True)
+class Ease:
+    """Exact EASE, negative weights included; items that it does not cover come last, by popularity."""
+
+    name: str
+    inverse: Inverse | None
+    share: Float32s
+
+    def scores(self, histories: Histories, now_us: Int64s) -> Float32s:
+        dense = np.tile(TIE_BREAK * self.share, (len(histories), 1))
+        if self.inverse is not None:
+            own = self.inverse.scores(users_by_items(histories))
+            dense -= 1 + max(0.0, -float(own.min(initial=0)))
+            dense[:, self.inverse.items] = own
+        return dense
+
+
 def fit_ease(snapshot: Snapshot) -> Ranker:
-    return _item_to_item("EASE", ease(histories_of(snapshot)), 1.0, snapshot)
+    inverse = fit_inverse(histories_of(snapshot), l2=200.0, min_users=2, max_items=12_500)
+    return Ease("EASE", inverse, _popular(snapshot))
 
 
 BASELINES: dict[str, Callable[[Snapshot], Ranker]] = {
@@ -115,6 +134,10 @@ BASELINES: dict[str, Callable[[Snapshot], Ranker]] = {
     "two-way-rules": fit_two_way_rules,
     "ease": fit_ease,
 }
+
+
+DEFAULT_BASELINES = tuple(name for name in BASELINES if name != "two-way-rules")
+"""Rules both ways cost as much again and are close to the forward ones; they are there for those who ask."""
 
 
 def _item_to_item(name: str, memory: csr_array, decay: float, snapshot: Snapshot) -> Ranker:

@@ -69,7 +69,7 @@ def evaluate_command(
         screen = Console(stderr=True)
         with _progress(screen) as bar:
             task = bar.add_task("loading", total=None)
-            from training.evaluation.baselines import BASELINES
+            from training.evaluation.baselines import DEFAULT_BASELINES
             from training.evaluation.report import comparison_table, table_of, write_report
             from training.evaluation.run import Options, run
 
@@ -85,7 +85,7 @@ def evaluate_command(
                         order=order.value,
                         seen=seen.value if seen else None,
                         model=model,
-                        baselines=tuple(BASELINES) if not baseline else tuple(b for b in baseline if b != "none"),
+                        baselines=DEFAULT_BASELINES if not baseline else tuple(b for b in baseline if b != "none"),
                         holdout_days=holdout_days,
                         validation_days=validation_days,
                         as_of=moments["--as-of"],

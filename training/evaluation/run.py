@@ -11,7 +11,7 @@ from graph.storage.database import Database
 from graph.storage.errors import BadInputError, NotFoundError
 from graph.storage.times import DAY_US, format_time, parse_time
 from training.artifact import Artifact, load_artifact
-from training.evaluation.baselines import BASELINES, Ranker
+from training.evaluation.baselines import BASELINES, DEFAULT_BASELINES, Ranker
 from training.evaluation.evaluate import Progress, evaluate
 from training.evaluation.protocols import Order, Split, leave_one_out, time_split
 from training.evaluation.queries import Seen
@@ -30,7 +30,7 @@ class Options:
     order: Order = "published"
     seen: Seen | None = None
     model: str = ACTIVE
-    baselines: Sequence[str] = tuple(BASELINES)
+    baselines: Sequence[str] = DEFAULT_BASELINES
     holdout_days: float = 28.0
     validation_days: float = 28.0
     as_of: int | None = None
