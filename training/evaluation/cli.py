@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from graph.storage.cli_errors import explained
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from graph.storage.cli_errors import explained
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
