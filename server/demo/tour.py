@@ -19,7 +19,7 @@ from rich.table import Table
 
 HOUSEHOLD = "2375"
 STRANGER = "somebody new"
-NEW_INTEREST = "GROCERY > BABY FOODS"
+NEW_INTEREST = "GROCERY > CAT FOOD"
 NUMBERS = {"share", "times the average", "log p", "p", "cosine", "rank"}
 
 
@@ -88,8 +88,8 @@ class Tour:
     def move(self) -> None:
         """Records purchases of a new kind, asks again, and takes them back, so that the next run sees the same."""
         before = self._client.recommend(HOUSEHOLD, 10)
-        nearest = self._client.find_similar("items", category=NEW_INTEREST, k=6).neighbours
-        bought = [neighbour.id for neighbour in nearest]
+        of_the_kind = common.ItemFilter(categories_in=[NEW_INTEREST])
+        bought = [each.item for each in self._client.recommend(HOUSEHOLD, 6, item_filter=of_the_kind).items]
         session, now = uuid.uuid4().hex, datetime.now(UTC)
         events = [
             event.Event(
