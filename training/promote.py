@@ -55,7 +55,7 @@ class Verdict:
                 f"The model loses on its validation window: {METRIC} {self.model:.4f}, "
                 f"{self.best.model} has {self.best.means[METRIC]:.4f}. It is published but does not serve.",
                 hint="Train longer or on more data; `penchant models activate --force` lets it serve all the same.",
-                reason="PROMOTION_REFUSED",
+                reason="MODEL_LOSES",
             )
 
 

@@ -61,7 +61,7 @@ class ModelRevision(google.protobuf.message.Message):
         """When it was published."""
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
-        """Quality by name, such as "valid/ndcg@10"; baselines stand beside it as "valid/ndcg@10/popularity". Finite."""
+        """Quality by name, such as "validation_ndcg@10"; beside it "validation_ndcg@10_best_baseline". Finite."""
     def __init__(
         self,
         *,

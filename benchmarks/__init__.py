@@ -1,0 +1,1 @@
+"""What we measure and how, side by side with peers; results in docs/results.md."""
