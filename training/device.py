@@ -39,7 +39,8 @@ def reused_memory() -> Iterator[None]:
     if libc is None or not hasattr(libc, "mallopt"):
         yield
         return
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
+    trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8  # malloc.h
+    libc.mallopt(arena_max, 1)  # the backward pass runs in a thread of its own, which would keep as much again
     libc.malloc_trim(0)  # what building the graph left behind goes back first, or it would be kept as well
     libc.mallopt(mmap_max, 0)
     libc.mallopt(trim_threshold, 2**31 - 1)
@@ -47,6 +48,7 @@ def reused_memory() -> Iterator[None]:
     try:
         yield
     finally:
+        libc.mallopt(arena_max, 0)
         libc.mallopt(mmap_max, 65_536)
         libc.mallopt(trim_threshold, 128 * 2**10)
         libc.mallopt(top_pad, 0)

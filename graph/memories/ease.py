@@ -93,18 +93,18 @@ def _inverse_by_items(X: Any, l2: float) -> Parts:
             f"EASE with λ = {l2} has no positive definite matrix.", hint="Choose a larger λ (l2), e.g. 200."
         )
 
-    def rows_of(start: int, stop: int) -> Float32:
-        # LAPACK fills the upper triangle alone; the rows left of the diagonal are columns above it.
-        block = np.array(inverse[start:stop])
-        block[:, :start] = inverse[:start, start:stop].T
+    # LAPACK fills the upper triangle alone; mirrored in place, block by block, there is never a second matrix.
+    for start in range(0, len(inverse), BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, len(inverse))
+        inverse[start:stop, :start] = inverse[:start, start:stop].T
         square = np.triu(inverse[start:stop, start:stop])
-        block[:, start:stop] = square + np.triu(square, 1).T
-        return block
+        inverse[start:stop, start:stop] = square + np.triu(square, 1).T
+
+    def rows_of(start: int, stop: int) -> Float32:
+        return np.array(inverse[start:stop])
 
     def product(x: Any) -> Float32:
-        full = np.triu(inverse)
-        full += np.triu(inverse, 1).T
-        return np.asarray(x @ full, dtype=np.float32)
+        return np.asarray(x @ inverse, dtype=np.float32)
 
     return np.array(np.diag(inverse)), rows_of, product
 
