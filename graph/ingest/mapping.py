@@ -13,6 +13,7 @@ A mapping describes up to four tables, each with its file and format:
 import codecs
 import re
 import tomllib
+from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -145,13 +146,13 @@ class TableMapping(_Strict):
             raise ValueError("name the columns when header = false, and only then")
         return self
 
+    @abstractmethod
     def required(self) -> list[str]:
         """Columns without which the file is not what the mapping says."""
-        raise NotImplementedError
 
+    @abstractmethod
     def optional(self) -> list[str]:
         """Columns in which a row may have nothing."""
-        raise NotImplementedError
 
 
 class Categories(TableMapping):
