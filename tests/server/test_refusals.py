@@ -189,7 +189,7 @@ def test_a_message_that_is_too_large_is_told(served: "Served") -> None:
     assert code.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(8, 400))])
 def test_random_requests_are_answered_or_refused(send: Send, seed: int) -> None:
     """Requests of nasty values and requests with spoiled bytes, over every method of the descriptor."""
     for n, rpc in enumerate(RPCS.values()):
