@@ -24,7 +24,7 @@ from training.batches import Batch, Windows, bucketed, training_batches, trainin
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import NetConfig
 from training.curves import Epoch
-from training.device import choose_device, mixed_precision, reused_memory
+from training.device import choose_device, mixed_precision
 from training.item_graph import ItemGraph
 from training.losses import negative_proposal, sample_negatives, softmax_loss
 from training.model import InterestNet
@@ -102,7 +102,7 @@ def fit(
     if len(windows) == 0:
         raise TrainingError("there are no events to train on", hint="Ingest events, or choose a later cut.")
     where = choose_device(device)
-    with reused_memory(), torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(config.seed)
         run = _start(graph, config, n_kinds, where)
         saved = load_checkpoint(checkpoint_dir, config.model_dump(mode="json")) if checkpoint_dir and resume else None
