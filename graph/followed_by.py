@@ -11,20 +11,16 @@ not followed by anything. Retracted events are not in a snapshot at all.
 """
 
 import numpy as np
-from scipy.sparse import vstack
 
 from graph.arrays import Bools, Int32s, Int64s
 from graph.hashing import mix
 from graph.histories import steps_of
 from graph.snapshot import Snapshot
-from graph.sparse import Csr, keep_strongest
+from graph.sparse import Csr, keep_strongest, product_in_blocks, without_diagonal
 
 MAX_STEP_ITEMS = 64
 """A step holds at most so many items here: the cost is linear in events, whatever one crawler puts into one second.
 Of a larger step a pseudo-random choice stays, the same in every run (by item and moment, not by number of row)."""
-
-_BLOCK_PRODUCTS = 8_000_000
-"""Products formed before pruning to the strongest: bounds memory to some 300 MB on any data."""
 
 
 def followed_by(snapshot: Snapshot, *, max_distance: int, keep_neighbours: int) -> Csr:
@@ -45,7 +41,9 @@ def followed_by(snapshot: Snapshot, *, max_distance: int, keep_neighbours: int) 
     n_steps = len(first)
     holds = Csr((np.ones(len(item), np.float32), (step, item)), shape=(n_steps, n_items))
     ahead = _ahead(user[first], max_distance) @ holds
-    return _strongest_products(holds.T.tocsr(), ahead, keep_neighbours)
+    return product_in_blocks(
+        holds.T.tocsr(), ahead, lambda rows, first: keep_strongest(without_diagonal(rows, first), keep_neighbours)
+    )
 
 
 def _number_steps(user: Int32s, occurred_at: Int64s, sequence: Int64s) -> tuple[Int64s, Int64s]:
@@ -80,21 +78,3 @@ def _ahead(user_of_step: Int32s, max_distance: int) -> Csr:
         columns.append(same + distance)
         weights.append(np.full(len(same), 1 / distance, np.float32))
     return Csr((np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=(n, n))
-
-
-def _strongest_products(left: Csr, right: Csr, keep: int) -> Csr:
-    """keep_strongest(left @ right without its diagonal), a block of rows at a time."""
-    cost = np.concatenate([[0], np.cumsum(np.diff(right.indptr)[left.indices])])[left.indptr]
-    n = left.shape[0]
-    blocks, start = [], 0
-    while start < n:
-        end = max(start + 1, int(np.searchsorted(cost, cost[start] + _BLOCK_PRODUCTS, side="right")) - 1)
-        block = left[start:end] @ right
-        own = np.repeat(np.arange(start, end, dtype=block.indices.dtype), np.diff(block.indptr)) == block.indices
-        block.data[own] = 0
-        blocks.append(keep_strongest(block, keep))
-        start = end
-    if not blocks:
-        return Csr(np.zeros((0, 0), np.float32))
-    joined = vstack(blocks, format="csr")
-    return Csr((joined.data, joined.indices, joined.indptr), shape=(n, n))

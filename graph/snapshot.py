@@ -54,6 +54,15 @@ class Snapshot:
         )
 
     @property
+    def newest_end(self) -> int:
+        """Just after the newest visible event, microseconds; `as_of` where there is none.
+
+        What a hold-out counts back from: a retraction or a withdrawn event may be far newer than all that stands.
+        """
+        times = self.events.occurred_at
+        return int(times.max()) + 1 if len(times) else self.as_of
+
+    @property
     def item_category(self) -> Int32s:
         """int32 [2, m]: item, category."""
         return self.catalog.item_category

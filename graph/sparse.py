@@ -1,14 +1,46 @@
 """Sparse matrices whose rows keep only what is strongest in them."""
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from graph.arrays import Bools, Float32s
 from graph.storage.errors import BadInputError
+from graph.threads import in_threads
 
 Csr: TypeAlias = csr_array
+
+BLOCK_PRODUCTS = 8_000_000
+"""Multiplications a block of rows may cost: bounds the memory of one unpruned block to some 300 MB on any data."""
+
+
+def product_in_blocks(left: Csr, right: Csr, prune: Callable[[Csr, int], Csr]) -> Csr:
+    """`prune(left @ right)` a block of rows at a time, as float32, so that the full product never exists.
+
+    prune: is given some rows of the product, and the number of the first of them.
+    """
+    cost = np.concatenate(([0], np.cumsum(left @ np.diff(right.indptr).astype(np.float64))))
+    bounds, rows = [0], left.shape[0]
+    while bounds[-1] < rows:
+        stop = int(np.searchsorted(cost, cost[bounds[-1]] + BLOCK_PRODUCTS, side="right")) - 1
+        bounds.append(min(max(stop, bounds[-1] + 1), rows))
+
+    def block(begin: int, end: int) -> Csr:
+        return prune(csr_array(left[begin:end] @ right), begin)
+
+    blocks = list(in_threads(lambda ends: block(*ends), pairwise(bounds)))
+    shape = (rows, right.shape[1])
+    return csr_array(vstack(blocks, format="csr", dtype=np.float32)) if blocks else csr_array(shape, dtype=np.float32)
+
+
+def without_diagonal(rows: Csr, first: int) -> Csr:
+    """Rows `first`, `first` + 1, … of a square matrix, with zeros where an item meets itself; changed in place."""
+    number = np.arange(first, first + rows.shape[0], dtype=rows.indices.dtype)
+    rows.data[np.repeat(number, np.diff(rows.indptr)) == rows.indices] = 0
+    return rows
 
 
 def keep_strongest(matrix: Csr, n: int) -> Csr:

@@ -86,5 +86,5 @@ def default_config(sizes: Sizes) -> NetConfig:
         max_history=50 if sizes.steps < 30 * sizes.users else 100,
         # Baskets bring many targets a position; fewer positions a batch then, so that an epoch has its hundred batches.
         batch_positions=max(1_000, min(4_000, 4_000 * sizes.steps // max(sizes.events, 1))),
-        epochs=40 if sizes.events < 500_000 else 4,
+        epochs=40 if sizes.events < 500_000 else 3,
     )

@@ -143,18 +143,21 @@ def ranking_quality(recalled: sparse.csr_array, queries: Queries, *, new_only: b
     discount = 1 / np.log2(np.arange(k) + 2)
     gains = []
     own, relevance = queries.histories, queries.relevance
+    seen, wanted = np.zeros(own.n_items, np.bool_), np.zeros(own.n_items, np.bool_)
     for row in range(len(own)):
+        mine = own.item[own.offsets[row] : own.offsets[row + 1]]
         relevant = relevance.indices[relevance.indptr[row] : relevance.indptr[row + 1]]
         part = slice(recalled.indptr[row], recalled.indptr[row + 1])
         items, p = recalled.indices[part], recalled.data[part]
-        if new_only:
-            seen = own.item[own.offsets[row] : own.offsets[row + 1]]
-            fresh = ~np.isin(items, seen)
-            items, p, relevant = items[fresh], p[fresh], relevant[~np.isin(relevant, seen)]
-        if len(relevant):
+        seen[mine] = new_only
+        wanted[relevant] = ~seen[relevant]
+        if n_wanted := int(wanted[relevant].sum()):
+            p = np.where(seen[items], 0, p)
             best = strongest_of(p, k)
-            hit = np.isin(items[best[np.argsort(-p[best], kind="stable")]], relevant)
-            gains.append((hit * discount[: len(hit)]).sum() / discount[: min(k, len(relevant))].sum())
+            best = best[np.argsort(-p[best], kind="stable")]
+            hit = wanted[items[best]] & (p[best] > 0)
+            gains.append((hit * discount[: len(hit)]).sum() / discount[: min(k, n_wanted)].sum())
+        seen[mine] = wanted[relevant] = False
     return float(np.mean(gains)) if gains else 0.0
 
 

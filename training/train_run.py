@@ -113,7 +113,7 @@ def parts_of(snapshot: Snapshot, options: Options) -> Parts:
     if options.protocol == "leave-one-out":
         split = leave_one_out(snapshot, order=options.order)
         return Parts(split.trained, split.validation, split.refreshed, _settings(options, split))
-    end = snapshot.as_of - round(options.holdout_days * DAY_US)
+    end = snapshot.newest_end - round(options.holdout_days * DAY_US)
     window = round(options.validation_days * DAY_US)
     if options.holdout_days < 0 or window <= 0:
         raise BadInputError("Windows of training must be longer than nothing.", hint="Try --holdout-days 28.")

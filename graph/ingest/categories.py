@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from graph.ingest.expressions import text
-from graph.ingest.mapping import ItemCategories
+from graph.ingest.expressions import label, text
+from graph.ingest.mapping import ItemCategories, template_columns
 
 ARROW = " > "
 NODE_SCHEMA = {"category": pl.String, "name": pl.String, "parent": pl.String, "valid_from": pl.Int64}
@@ -59,7 +59,7 @@ def _paths(rows: pl.DataFrame, entry: ItemCategories) -> pl.DataFrame:
     if entry.columns is not None:
         steps: list[pl.Expr] = []
         for column in entry.columns:
-            step = text(rows, column)
+            step = _step(rows, column)
             steps.append(pl.when(steps[-1].is_not_null()).then(step) if steps else step)
         paths = rows.select(row, path=pl.concat_list(steps).list.drop_nulls())
     else:
@@ -73,6 +73,12 @@ def _paths(rows: pl.DataFrame, entry: ItemCategories) -> pl.DataFrame:
     if entry.root is not None:
         paths = paths.select("row", path=pl.concat_list(pl.lit([entry.root]), "path"))
     return paths
+
+
+def _step(rows: pl.DataFrame, template: str) -> pl.Expr:
+    """A column's text or a template's, null where there is nothing to fill it with."""
+    filled = pl.coalesce([text(rows, column) for column in template_columns(template)])
+    return pl.when(filled.is_not_null()).then(label(rows, template))
 
 
 def _path_id(path: pl.Expr) -> pl.Expr:

@@ -105,7 +105,8 @@ class Kind(_Strict):
 class ItemCategories(_Strict):
     """One way of reading an item's categories; exactly one of `columns`, `column` and `ids` is given.
 
-    columns    several columns, a path from the root down; it stops at the first empty one
+    columns    several columns, a path from the root down; it stops at the first empty one. A step may be a template
+               such as "Maker {maker_id}", empty where all of its columns are
     column     one text column: `separator` between values, `path_separator` between the steps of a value's path
     ids        one column with ids of the table [categories], `separator` between them
     root       a node above everything that this entry creates, e.g. "Manufacturer"
@@ -127,6 +128,11 @@ class ItemCategories(_Strict):
         if self.ids is not None and (self.root or self.path_separator):
             raise ValueError("root and path_separator do not go with ids; give the tree in [categories]")
         return self
+
+    def sources(self) -> list[str]:
+        """The source's columns that it reads."""
+        steps = [column for step in self.columns or () for column in template_columns(step)]
+        return steps or _given(self.column or self.ids)
 
 
 class TableMapping(_Strict):
@@ -184,7 +190,7 @@ class Items(TableMapping):
 
     def optional(self) -> list[str]:
         named = template_columns(self.name) if self.name else []
-        paths = [c for entry in self.categories for c in (entry.columns or _given(entry.column or entry.ids))]
+        paths = [c for entry in self.categories for c in entry.sources()]
         times = _given(self.valid_from)
         return [*named, *self.attributes.values(), *_given(self.available), *times, *paths]
 

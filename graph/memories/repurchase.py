@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from graph.arrays import Float32s, Float64s, Int32s
+from graph.arrays import Bools, Float32s, Float64s, Int32s
 from graph.histories import Histories
 
 TO_ALL, TO_GROUP = 20.0, 5.0
@@ -40,13 +41,21 @@ def repurchase_rates(
 
 def _counts(histories: Histories, end_us: int, window_us: int) -> tuple[Float64s, Float64s]:
     """By item: users who had it before the window [end - window, end), and those of them who had it in the window."""
-    pair = histories.row_of.astype(np.int64) * histories.n_items + histories.item
     start_us = end_us - window_us
     when = histories.occurred_at
-    held = np.unique(pair[when < start_us])
-    again = np.intersect1d(held, np.unique(pair[(when >= start_us) & (when < end_us)]), assume_unique=True)
+    held = _pairs(histories, when < start_us)
+    again = csr_array(held.multiply(_pairs(histories, (when >= start_us) & (when < end_us))))
     n = histories.n_items
-    return np.bincount(held % n, minlength=n).astype(float), np.bincount(again % n, minlength=n).astype(float)
+    return np.bincount(held.indices, minlength=n).astype(float), np.bincount(again.indices, minlength=n).astype(float)
+
+
+def _pairs(histories: Histories, chosen: Bools) -> csr_array:
+    """CSR `[B, V]` of ones: who has what among the chosen events."""
+    ends = histories.row_of[chosen], histories.item[chosen]
+    pairs = csr_array((np.ones(len(ends[0]), np.float32), ends), shape=(len(histories), histories.n_items))
+    pairs.sum_duplicates()
+    pairs.data[:] = 1
+    return pairs
 
 
 def _log_shrunk(held: Float64s, again: Float64s, group: Int32s | None) -> Float32s:

@@ -1,12 +1,11 @@
-"""Sparse item-item matrices: multiplied in blocks of rows and pruned at once, so that the full product never exists."""
+"""Sparse item-item matrices: each row keeps what is strongest in it."""
 
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 
-BLOCK_PRODUCTS = 8_000_000
-"""Multiplications a block of rows may cost: bounds the memory of one unpruned block to about 200 MB."""
+from graph.sparse import product_in_blocks, without_diagonal
 
 
 def pruned_product(left: Any, right: Any, *, keep: int, diagonal: bool = False, scale: Any = None) -> csr_array:
@@ -19,21 +18,13 @@ def pruned_product(left: Any, right: Any, *, keep: int, diagonal: bool = False, 
         diagonal: keep entries (i, i); an item says nothing about itself in most memories.
         scale: float `[columns]`, multiplies the columns before pruning.
     """
-    cost = np.concatenate(([0], np.cumsum(left @ np.diff(right.indptr).astype(np.float64))))
-    blocks = []
-    start, rows = 0, left.shape[0]
-    while start < rows:
-        stop = int(np.searchsorted(cost, cost[start] + BLOCK_PRODUCTS, side="right")) - 1
-        stop = min(max(stop, start + 1), rows)
-        block = left[start:stop] @ right
+
+    def prune(rows: csr_array, first: int) -> csr_array:
         if scale is not None:
-            block.data *= scale[block.indices]
-        if not diagonal:
-            own = np.repeat(np.arange(start, stop), np.diff(block.indptr)) == block.indices
-            block.data[own] = 0
-        blocks.append(strongest(block, keep))
-        start = stop
-    return csr_array(vstack(blocks, format="csr", dtype=np.float32)) if blocks else csr_array(left @ right)
+            rows.data *= scale[rows.indices]
+        return strongest(rows if diagonal else without_diagonal(rows, first), keep)
+
+    return product_in_blocks(left, right, prune)
 
 
 def strongest(matrix: Any, keep: int) -> csr_array:

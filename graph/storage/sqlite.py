@@ -5,8 +5,10 @@ copies in one process cannot see each other's file locks, and closing a file in 
 the second copy delete a live write-ahead log, and with it committed rows (sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
+import gc
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from sqlalchemy.engine import URL
 from graph.storage.errors import BadInputError
 
 BUSY_TIMEOUT_MS = 60_000
-READ_ROWS = 65_536
+READ_ROWS = 4_096
+"""Rows at once: few enough for the processor's cache, in which turning rows into columns is twice as fast."""
 
 IMMEDIATE = "penchant_immediate"
 """Execution option: the transaction takes the write lock at its start. One that reads first and writes later is refused
@@ -59,7 +62,20 @@ def _begin(connection: Connection) -> None:
 
 def read_columns(connection: Connection, sql: str, schema: pa.Schema) -> pa.Table:
     """The rows of `sql` as columns of `schema`."""
-    return pa.Table.from_batches(_batches(connection, sql, schema), schema=schema)
+    with _no_collection():
+        return pa.Table.from_batches(_batches(connection, sql, schema), schema=schema)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Millions of row tuples would start the garbage collector thousands of times, and none of them is in a cycle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _batches(connection: Connection, sql: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -51,7 +51,7 @@ def test_blocks_of_rows_make_no_difference(make_snapshot: MakeSnapshot, rows: Ro
     snapshot = make_snapshot(rows)
     whole = followed_by(snapshot, max_distance=3, keep_neighbours=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_BLOCK_PRODUCTS", products)
+        patch.setattr("graph.sparse.BLOCK_PRODUCTS", products)
         assert np.array_equal(followed_by(snapshot, max_distance=3, keep_neighbours=2).toarray(), whole.toarray())
 
 

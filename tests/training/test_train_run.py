@@ -16,9 +16,11 @@ from graph.storage.database import Database
 from graph.storage.errors import ArtifactError, NotFoundError, TrainingError
 from graph.storage.events import append_events
 from graph.storage.items import upsert_items
-from graph.storage.times import DAY_US
+from graph.storage.times import DAY_US, format_time
 from training.artifact import load_artifact
 from training.evaluation.protocols import time_split
+from training.evaluation.run import Options as EvaluateOptions
+from training.evaluation.run import run
 from training.mixture_build import graph_of, mixture_of
 from training.refresh import check_same_store, model_ranker, refresh
 from training.train_run import Options, Trained, train
@@ -156,3 +158,18 @@ def test_a_model_that_loses_is_published_but_does_not_serve(
 def test_without_a_hold_out_the_newest_window_validates_and_all_is_published(store: Database, tmp_path: Path) -> None:
     result = train(store, tmp_path, replace(OPTIONS, holdout_days=0))
     assert load_artifact(result.path).manifest.as_of == take_snapshot(store, as_of=None).as_of
+
+
+def test_a_hold_out_counts_back_from_what_stands_not_from_a_retraction(store: Database, tmp_path: Path) -> None:
+    before = take_snapshot(store, as_of=None)
+    late = before.as_of + 1_000 * DAY_US
+    tried = {"user": ["u0"], "item": ["i0"], "kind": ["purchase"], "occurred_at": [late], "event_id": ["tried"]}
+    append_events(store, pa.table(tried), source="test")
+    withdrawn = {"user": ["u0"], "item": ["i0"], "kind": ["retract"], "occurred_at": [late + 1], "retracts": ["tried"]}
+    append_events(store, pa.table(withdrawn), source="test")
+
+    result = train(store, tmp_path, OPTIONS)
+
+    assert load_artifact(result.path).manifest.as_of == before.as_of - 20 * DAY_US
+    report = run(store, tmp_path, EvaluateOptions(holdout_days=20, validation_days=20, baselines=()))
+    assert report.settings["test_start"] == format_time(before.as_of - 20 * DAY_US)

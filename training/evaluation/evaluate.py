@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from graph.arrays import Bools, Float64s
+from graph.threads import in_threads
 from training.evaluation.baselines import Ranker
 from training.evaluation.metrics import COVERAGE_CUT, TopRanks, per_user, require_finite, top_ranks
 from training.evaluation.queries import Queries, Seen
 
 CHUNK_CELLS = 20_000_000
-"""Scores held at once: 80 MB, whatever the catalog."""
+"""Scores of a piece of work: 80 MB, whatever the catalog; as many pieces are held as there are threads."""
 
 Progress = Callable[[int, int | None], None]
 
@@ -58,18 +59,22 @@ def evaluate(
 
 def _judge(queries: Queries, ranker: Ranker, column: str, seen: Seen, progress: Progress | None) -> Result:
     start = time.perf_counter()
-    ranks: list[TopRanks] = []
     rows = max(1, CHUNK_CELLS // max(1, len(queries.catalog)))
-    for begin in range(0, len(queries), rows):
+
+    def judged(begin: int) -> TopRanks:
         # A copy of the inputs alone: a ranker can neither see a label nor change what the next one is asked.
         chunk = queries.select(np.arange(begin, min(begin + rows, len(queries))))
         given = chunk.histories.select(np.arange(len(chunk)))
         scores = np.array(ranker.scores(given, chunk.now_us.copy()), dtype=np.float32)
         require_finite(scores, (len(chunk), len(queries.catalog)), ranker.name)
         ranked = top_ranks(scores, _excluded(chunk, seen), chunk.relevance)
-        ranks.append(TopRanks(ranked.row + begin, ranked.item, ranked.rank, ranked.top_items))
+        return TopRanks(ranked.row + begin, ranked.item, ranked.rank, ranked.top_items)
+
+    ranks: list[TopRanks] = []
+    for part in in_threads(judged, range(0, len(queries), rows)):
+        ranks.append(part)
         if progress is not None:
-            progress(begin + len(chunk), len(queries))
+            progress(min(len(ranks) * rows, len(queries)), len(queries))
     every = TopRanks(*(np.concatenate([getattr(part, name) for part in ranks]) for name in TopRanks.__match_args__))
     hits = every.rank <= COVERAGE_CUT
     new = ~queries.had(every.row[hits], every.item[hits])

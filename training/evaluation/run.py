@@ -56,9 +56,10 @@ def run(
     if options.protocol == "leave-one-out":
         split = leave_one_out(snapshot, order=options.order)
     else:
+        end = snapshot.newest_end if options.as_of is None else snapshot.as_of
         split = time_split(
             snapshot,
-            test_start=snapshot.as_of - round(options.holdout_days * DAY_US),
+            test_start=end - round(options.holdout_days * DAY_US),
             validation_days=options.validation_days,
         )
     config: Mapping[str, Any] = artifact.manifest.config if artifact else {}

@@ -157,7 +157,7 @@ def test_complete_journey_in_small(database: Database, tmp_path: Path) -> None:
     ice = products["25671"]
     assert ice.name == "ICE - CRUSHED/CUBED 22 LB (National)"
     assert ice.attributes == {"brand": "National", "package_size": "22 LB"}
-    assert set(ice.categories) == {"GROCERY > FRZN ICE > ICE - CRUSHED/CUBED", "Manufacturer > 2"}
+    assert set(ice.categories) == {"GROCERY > FRZN ICE > ICE - CRUSHED/CUBED", "Manufacturers > Manufacturer 2"}
     assert products["26081"].name == "MISCELLANEOUS (Private)"
     assert products["1095275"].name is None
     attributes = get_users(database, ["900"])["900"].attributes
@@ -205,7 +205,7 @@ def test_the_real_complete_journey(sqlite_database: Database, tmp_path: Path) ->
     }
     found = sizes(sqlite_database)
     assert (found["user"], found["item"], found["interaction"]) == (2_469, 92_331 + 17, 1_469_307)
-    assert len(get_categories(sqlite_database, ["Manufacturer", "GROCERY"])) == 2
+    assert len(get_categories(sqlite_database, ["Manufacturers", "GROCERY"])) == 2
 
 
 def _package_folder(package: str, folder: str) -> Path:

@@ -186,6 +186,16 @@ def test_a_root_stands_above_what_an_entry_creates() -> None:
     assert nodes(normal) == {"Manufacturer": ("Manufacturer", None), "Manufacturer > 69": ("69", "Manufacturer")}
 
 
+def test_a_step_of_a_path_may_be_a_template() -> None:
+    rows = frame(i=[1, 2, 3], m=[69, None, None], d=["A", "B", None], t=["x", "y", "z"])
+    normal = items(rows, categories=[{"columns": ["Dept {d}", "{t} ({m})"]}, {"columns": ["Maker {m|d}"]}])
+    assert normal.rows["categories"].to_list() == [
+        ["Dept A > x (69)", "Maker 69"],
+        ["Dept B > y", "Maker B"],
+        [],
+    ]
+
+
 @pytest.mark.parametrize("values", [["A > B | C", " |A>B", None], [["A > B", "C"], ["", "A>B"], None]])
 def test_one_column_with_several_paths(values: list[Any]) -> None:
     entry = {"column": "p", "path_separator": ">", "separator": "|"}

@@ -147,7 +147,7 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(4)
     shop = histories_from_arrays(random.integers(0, 30, 400), random.integers(0, 40, 400), random.integers(0, 9, 400))
     whole = transitions(shop, keep=5).toarray()
-    monkeypatch.setattr("graph.memories.sparse.BLOCK_PRODUCTS", 50)
+    monkeypatch.setattr("graph.sparse.BLOCK_PRODUCTS", 50)
     np.testing.assert_array_equal(transitions(shop, keep=5).toarray(), whole)
 
 
