@@ -27,3 +27,14 @@ def in_threads(function: Callable[[A], R], arguments: Iterable[A]) -> Iterator[R
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def ahead(pieces: Iterable[R]) -> Iterator[R]:
+    """`pieces` in the same order, the next one being made in a thread while the caller works on the last."""
+    source = iter(pieces)
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, source, end)
+        while (piece := waiting.result()) is not end:
+            waiting = pool.submit(next, source, end)
+            yield piece  # type: ignore[misc]

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -34,7 +35,9 @@ from graph.storage.items import upsert_items
 from graph.storage.outcomes import Outcome, Outcomes
 from graph.storage.times import now_us
 from graph.storage.users import upsert_users
+from graph.threads import ahead
 
+T = TypeVar("T", bound=TableMapping)
 Progress = Callable[[TableName, int, int], None]
 """Called after every batch with the table, how much of its file is read, and of how much (bytes or rows)."""
 
@@ -93,8 +96,7 @@ class Load:
         # A parent may stand anywhere in the file, so the tree is written as a whole; trees are small.
         repeats = Repeats()
         batches: list[tuple[pl.DataFrame, pl.DataFrame]] = []
-        for batch in self._batches(table, reader, summary):
-            normal = normalise_categories(batch.rows, table)
+        for batch, normal in self._batches(table, reader, summary, normalise_categories):
             self._create_nodes(normal.nodes)
             batches.append((self._kept(batch, normal, repeats, summary), batch.rows))
         if not batches:
@@ -108,8 +110,7 @@ class Load:
 
     def _load_items(self, table: Items, reader: Reader, summary: TableSummary) -> None:
         repeats = Repeats()
-        for batch in self._batches(table, reader, summary):
-            normal = normalise_items(batch.rows, table)
+        for batch, normal in self._batches(table, reader, summary, normalise_items):
             self._create_nodes(normal.nodes)
             rows = self._kept(batch, normal, repeats, summary)
             if self.database is not None:
@@ -119,8 +120,8 @@ class Load:
 
     def _load_users(self, table: Users, reader: Reader, summary: TableSummary) -> None:
         repeats = Repeats()
-        for batch in self._batches(table, reader, summary):
-            rows = self._kept(batch, normalise_users(batch.rows, table), repeats, summary)
+        for batch, normal in self._batches(table, reader, summary, normalise_users):
+            rows = self._kept(batch, normal, repeats, summary)
             if self.database is not None:
                 users = to_arrow(rows.drop(LINE), USERS)
                 outcomes = upsert_users(self.database, users, recorded_at=self.recorded_at)
@@ -128,8 +129,7 @@ class Load:
 
     def _load_events(self, table: Events, reader: Reader, summary: TableSummary) -> None:
         ids = EventIds(self.source)
-        for batch in self._batches(table, reader, summary):
-            normal = normalise_events(batch.rows, table)
+        for batch, normal in self._batches(table, reader, summary, normalise_events):
             self._reject(normal.rejects, summary)
             if self.database is not None:
                 outcomes = append_events(
@@ -142,17 +142,22 @@ class Load:
                 )
                 self._note(outcomes, normal.rows[LINE], batch.rows, summary)
 
-    def _batches(self, table: TableMapping, reader: Reader, summary: TableSummary) -> Iterator[Batch]:
-        """The reader's batches; counts rows, sets aside the lines that are none, reports progress."""
+    def _batches(
+        self, table: T, reader: Reader, summary: TableSummary, normalise: Callable[[pl.DataFrame, T], Normal]
+    ) -> Iterator[tuple[Batch, Normal]]:
+        """The reader's batches, normalised; counts rows, sets aside the lines that are none, reports progress.
+
+        The next batch is read and normalised in a thread while the store takes the last one.
+        """
         seen: set[str] = set()
-        for batch in reader.batches():
+        for batch, normal in ahead((batch, normalise(batch.rows, table)) for batch in reader.batches()):
             if reader.columns is None and not seen and batch.rows.height:
                 refuse_missing(reader.path, table.required(), [name for name in batch.rows.columns if name != LINE])
             seen.update(batch.rows.columns)
             summary.rows += batch.rows.height + len(batch.rejects)
             self._reject(batch.rejects, summary)
             if batch.rows.height:
-                yield batch
+                yield batch, normal
             if self.progress is not None:
                 self.progress(summary.table, batch.done, reader.total)
         if reader.columns is None and seen:

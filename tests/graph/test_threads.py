@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from graph.threads import MOST, in_threads
+from graph.threads import MOST, ahead, in_threads
 
 
 def test_results_come_in_the_order_of_the_arguments() -> None:
@@ -46,3 +46,32 @@ def test_an_error_ends_it() -> None:
     assert begun.is_set()
     with pytest.raises(ValueError, match="the second piece"):
         list(results)
+
+
+def test_the_next_piece_is_made_while_the_caller_works_and_no_more() -> None:
+    made: list[int] = []
+
+    def pieces() -> Iterator[int]:
+        for number in range(4):
+            made.append(number)
+            yield number
+
+    seen = []
+    for piece in ahead(pieces()):
+        deadline = time.monotonic() + 5
+        while len(made) < min(piece + 2, 4) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert made == list(range(min(piece + 2, 4)))
+        seen.append(piece)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_what_stops_a_source_reaches_the_caller() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ValueError("the file ends here")
+
+    results = ahead(broken())
+    assert next(results) == 1
+    with pytest.raises(ValueError, match="ends here"):
+        next(results)
