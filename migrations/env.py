@@ -5,9 +5,8 @@ from sqlalchemy import Connection, text
 
 from graph.storage.database import Database
 from graph.storage.tables import metadata
+from migrations.operations import LOCK_TIMEOUT
 
-LOCK_TIMEOUT = "10s"
-"""A migration that waits for a lock makes every later query wait behind it: it gives up soon and can be run again."""
 UPGRADE_LOCK = 0x70656E63
 """PostgreSQL advisory lock: two upgrades at once run one after the other."""
 
@@ -19,20 +18,29 @@ def run() -> None:
         with context.begin_transaction():
             context.run_migrations()
         return
-    with database.begin() as connection:
-        _migrate(connection)
+    if database.is_sqlite:
+        with database.begin() as connection:
+            _migrate(connection)
+        return
+    with database.connect() as connection:
+        try:
+            connection.execute(text(f"SELECT pg_advisory_lock({UPGRADE_LOCK})"))
+            connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+            connection.commit()
+            _migrate(connection)
+        finally:
+            connection.invalidate()  # lock and setting belong to the session: it ends here
 
 
 def _migrate(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
     context.configure(
         connection=connection,
         target_metadata=metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
         transactional_ddl=True,
+        # Before an index that is built concurrently, what the revisions below it did has to be committed.
+        transaction_per_migration=connection.dialect.name == "postgresql",
     )
     with context.begin_transaction():
         context.run_migrations()
