@@ -8,16 +8,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from graph.ingest.cleaning import parse
 from graph.ingest.load import REJECTED, REPEATED, TableSummary, load
 from graph.ingest.mapping import Mapping, TableName, load_mapping
 from graph.storage.cli_errors import explained
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError
+from graph.storage.outcomes import Outcome
 from graph.storage.settings import Settings
 
 console = Console(stderr=True)
 
 _REASONS_SHOWN = 12
+CLEANING = "Cleaning that changes what the data mean: off unless asked for; the file is read twice"
 
 
 def ingest_command(
@@ -38,6 +41,33 @@ def ingest_command(
         typer.Option(help="JSON Lines file for rows that cannot be used: MAPPING.rejects.jsonl by default."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files; write nothing to the store.")] = False,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="FIELD=drop|mean|median|mode: what becomes of missing numbers. FIELD: events.value, items.price, …",
+            rich_help_panel=CLEANING,
+        ),
+    ] = None,
+    outliers: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="FIELD=zscore:3 or FIELD=iqr:1.5: numbers farther out count as missing.", rich_help_panel=CLEANING
+        ),
+    ] = None,
+    drop_bots: Annotated[
+        int | None,
+        typer.Option(help="Drop users with more events than this in one hour.", rich_help_panel=CLEANING),
+    ] = None,
+    repeats_within_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the same user, item and kind again in less seconds, keep the first.", rich_help_panel=CLEANING
+        ),
+    ] = None,
+    k_core: Annotated[
+        int | None,
+        typer.Option(help="Drop users and items with fewer events, until none is left.", rich_help_panel=CLEANING),
+    ] = None,
 ) -> None:
     """Load catalog, users and events from CSV, TSV, JSON Lines or Parquet. Running it again doubles nothing.
 
@@ -46,6 +76,13 @@ def ingest_command(
     """
     with explained():
         plan = load_mapping(mapping)
+        cleaning = parse(
+            missing or [],
+            outliers or [],
+            bots_per_hour=drop_bots,
+            repeats_within_s=repeats_within_s,
+            k_core=k_core,
+        )
         given = {"items": items, "users": users, "events": events, "categories": categories}
         files = _files(plan, base or mapping.parent, given, only)
         rejects = rejects or Path(f"{mapping.stem}.rejects.jsonl")
@@ -61,6 +98,7 @@ def ingest_command(
                     files,
                     rejects,
                     lambda table, done, total: progress.update(tasks[table], completed=done, total=total),
+                    cleaning,
                 )
         finally:
             if store is not None:
@@ -97,7 +135,7 @@ def _progress() -> Progress:
 
 
 def _print(summaries: list[TableSummary], rejects: Path, *, dry_run: bool) -> None:
-    outcomes = ["accepted", "duplicate", "unchanged", REPEATED, REJECTED]
+    outcomes = ["accepted", "duplicate", "unchanged", REPEATED, Outcome.CLEANED.value, REJECTED]
     names = [name for name in outcomes if any(summary.counts[name] for summary in summaries)]
     table = Table(title="Checked, nothing written" if dry_run else "Loaded", title_justify="left")
     table.add_column("table")

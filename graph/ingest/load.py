@@ -13,6 +13,7 @@ from typing import TypeVar
 import polars as pl
 
 from graph.ingest.batch import LINE, Batch, Reader
+from graph.ingest.cleaning import NOTHING, Batches, Cleaning, clean_events, clean_rows, told
 from graph.ingest.mapping import Categories, Events, Items, Mapping, TableMapping, TableName, Users
 from graph.ingest.normalise import (
     Normal,
@@ -23,6 +24,7 @@ from graph.ingest.normalise import (
     to_arrow,
     to_rejects,
 )
+from graph.ingest.numeric_fields import NumericFields
 from graph.ingest.readers import open_reader, refuse_missing
 from graph.ingest.rejects import Reject, RejectsFile
 from graph.ingest.repeats import Repeats
@@ -47,7 +49,8 @@ REJECTED = "rejected"
 
 @dataclass
 class TableSummary:
-    """What became of one file. `counts`: accepted, duplicate, unchanged, repeated, rejected; `reasons` of the last."""
+    """What became of one file. `counts`: accepted, duplicate, unchanged, repeated, cleaned (left out), rejected; of the
+    last there are `reasons`."""
 
     table: TableName
     file: Path
@@ -66,11 +69,13 @@ class Load:
     source: str
     rejects: RejectsFile
     progress: Progress | None = None
+    cleaning: Cleaning = NOTHING
     recorded_at: int = field(default_factory=now_us)
     _known_nodes: set[str] = field(default_factory=set)
 
     def run(self, mapping: Mapping, files: dict[TableName, Path]) -> Iterator[TableSummary]:
         """Load each table that has a file; a summary follows each. Raises PenchantError for a file bad as a whole."""
+        self.cleaning.check(mapping)
         opened = {name: (table, open_reader(files[name], table)) for name, table in _given(mapping, files)}
         if self.database is not None:
             self.database.require_schema()
@@ -110,27 +115,41 @@ class Load:
 
     def _load_items(self, table: Items, reader: Reader, summary: TableSummary) -> None:
         repeats = Repeats()
-        for batch, normal in self._batches(table, reader, summary, normalise_items):
+        fields = clean_rows(self.cleaning, "items", table, self._first_reading(table, reader, normalise_items, summary))
+
+        def cleaned(rows: pl.DataFrame, table: Items) -> Normal:
+            return normalise_items(fields.apply(rows) if fields else rows, table)
+
+        for batch, normal in self._batches(table, reader, summary, cleaned):
             self._create_nodes(normal.nodes)
             rows = self._kept(batch, normal, repeats, summary)
             if self.database is not None:
                 items = to_arrow(rows.drop(LINE), ITEMS)
                 outcomes = upsert_items(self.database, items, recorded_at=self.recorded_at)
                 self._note(outcomes, rows[LINE], batch.rows, summary)
+        self._note_cleaning(fields, summary)
 
     def _load_users(self, table: Users, reader: Reader, summary: TableSummary) -> None:
         repeats = Repeats()
-        for batch, normal in self._batches(table, reader, summary, normalise_users):
+        fields = clean_rows(self.cleaning, "users", table, self._first_reading(table, reader, normalise_users, summary))
+
+        def cleaned(rows: pl.DataFrame, table: Users) -> Normal:
+            return normalise_users(fields.apply(rows) if fields else rows, table)
+
+        for batch, normal in self._batches(table, reader, summary, cleaned):
             rows = self._kept(batch, normal, repeats, summary)
             if self.database is not None:
                 users = to_arrow(rows.drop(LINE), USERS)
                 outcomes = upsert_users(self.database, users, recorded_at=self.recorded_at)
                 self._note(outcomes, rows[LINE], batch.rows, summary)
+        self._note_cleaning(fields, summary)
 
     def _load_events(self, table: Events, reader: Reader, summary: TableSummary) -> None:
         ids = EventIds(self.source)
+        cleaner = clean_events(self.cleaning, table, self._first_reading(table, reader, normalise_events, summary))
         for batch, normal in self._batches(table, reader, summary, normalise_events):
             self._reject(normal.rejects, summary)
+            clean = cleaner.next_batch(normal.rows.height) if cleaner else None
             if self.database is not None:
                 outcomes = append_events(
                     self.database,
@@ -139,8 +158,28 @@ class Load:
                     unknown_items=table.unknown_items,
                     recorded_at=self.recorded_at,
                     ids=ids,
+                    clean=clean,
                 )
                 self._note(outcomes, normal.rows[LINE], batch.rows, summary)
+            elif clean:
+                left = clean(normal.rows.with_row_index("row"))
+                summary.counts[Outcome.CLEANED.value] += normal.rows.height - left.height
+        if cleaner:
+            summary.notes += told(cleaner.fields, cleaner.dropped)
+
+    def _first_reading(
+        self, table: T, reader: Reader, normalise: Callable[[pl.DataFrame, T], Normal], summary: TableSummary
+    ) -> Batches:
+        """For a cleaning, which has to know the whole file before it changes any of it. Rejects are told later."""
+
+        def batches() -> Iterator[tuple[pl.DataFrame, Normal]]:
+            for batch in reader.batches():
+                if batch.rows.height:
+                    yield batch.rows, normalise(batch.rows, table)
+                if self.progress is not None:
+                    self.progress(summary.table, batch.done, reader.total)
+
+        return batches
 
     def _batches(
         self, table: T, reader: Reader, summary: TableSummary, normalise: Callable[[pl.DataFrame, T], Normal]
@@ -186,7 +225,7 @@ class Load:
 
     def _note(self, outcomes: Outcomes, lines: pl.Series, sources: pl.DataFrame, summary: TableSummary) -> None:
         """Count what the store said of each row; what it refused goes to the rejects file."""
-        for outcome in (Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.UNCHANGED):
+        for outcome in (Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.UNCHANGED, Outcome.CLEANED):
             summary.counts[outcome.value] += outcomes.count(outcome)
         refused = outcomes.rejects()
         if refused:
@@ -195,6 +234,11 @@ class Load:
             ]
             numbers = lines.gather([row for row, _, _ in refused])
             self._reject_lines(pl.DataFrame([numbers, pl.Series("reason", reasons)]), sources, summary)
+
+    def _note_cleaning(self, fields: NumericFields | None, summary: TableSummary) -> None:
+        if fields:
+            summary.counts[Outcome.CLEANED.value] += fields.dropped
+            summary.notes += told(fields)
 
     def _create_nodes(self, nodes: pl.DataFrame | None) -> None:
         """Categories made on the way, each once a load. One that the store refuses is refused with its items."""
@@ -217,6 +261,7 @@ def load(
     files: dict[TableName, Path],
     rejects: Path,
     progress: Progress | None = None,
+    cleaning: Cleaning = NOTHING,
 ) -> list[TableSummary]:
     """Load `files` (table -> path) as `mapping` says; bad rows go to `rejects`. `database` None only checks.
 
@@ -224,6 +269,6 @@ def load(
     """
     rejects_file = RejectsFile(rejects)
     try:
-        return list(Load(database, mapping.source, rejects_file, progress).run(mapping, files))
+        return list(Load(database, mapping.source, rejects_file, progress, cleaning).run(mapping, files))
     finally:
         rejects_file.close()

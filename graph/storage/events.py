@@ -1,6 +1,6 @@
 """Appending events: checked, resolved and written column by column, in one transaction with its change."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import polars as pl
@@ -37,11 +37,14 @@ def append_events(
     recorded_at: int | None = None,
     ids: EventIds | None = None,
     future_tolerance_us: int = FUTURE_TOLERANCE_US,
+    clean: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
 ) -> Outcomes:
     """Stores a batch (columns.EVENTS) and says of each row what became of it. Sending a batch again is harmless.
 
     `recorded_at` (us) is the start of the load, now by default; rows may bring their own. `source` names where the
     events come from; it goes into the ids of rows without one, and a load of several batches passes its `ids` along.
+    `clean` may change values and leave out rows (`row` is a row's place) once ids are made from what the source said:
+    the same file cleaned otherwise then conflicts with what is stored, and doubles nothing.
     Raises BadInputError for columns that do not fit, StoreUnavailableError.
     """
     recorded_at = now_us() if recorded_at is None else recorded_at
@@ -50,6 +53,10 @@ def append_events(
     frame = _obeying(frame, outcomes, latest=recorded_at + future_tolerance_us)
     frame = frame.with_columns(pl.col("recorded_at").fill_null(recorded_at))
     frame = (ids or EventIds(source)).fill(frame)
+    if clean is not None:
+        cleaned = clean(frame)
+        outcomes.mark(frame.filter(~pl.col("row").is_in(cleaned["row"].implode()))["row"], Outcome.CLEANED)
+        frame = cleaned
     frame = _first_of_each_id(frame, outcomes)
     return database.transact(
         lambda connection: _store(

@@ -12,6 +12,7 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"  # the same event was stored before, or stands earlier in the batch
     UNCHANGED = "unchanged"  # the catalog says so already
+    CLEANED = "cleaned"  # left out by a cleaning that was asked for
     CONFLICT = "conflict"  # the same event_id with other content
     UNKNOWN_USER = "unknown_user"
     UNKNOWN_ITEM = "unknown_item"
@@ -27,7 +28,7 @@ class Outcome(StrEnum):
     BAD_JSON = "bad_json"
 
 
-HARMLESS = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.UNCHANGED})
+HARMLESS = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.UNCHANGED, Outcome.CLEANED})
 _ALL = tuple(Outcome)
 
 
