@@ -19,6 +19,7 @@ class ItemVersions:
     item: Int32s  # [v]
     valid_from: Int64s  # [v] microseconds
     name: pa.StringArray  # [v]
+    attributes: pa.StringArray  # [v] JSON objects, "" where there is nothing
     available: Bools  # [v]
     deleted: Bools  # [v]
     category_offsets: Int64s  # [v + 1]
@@ -43,6 +44,7 @@ class Catalog:
     item_exists: Bools  # [I] has a version that holds and is no deletion
     item_available: Bools  # [I] exists and can be bought
     item_names: pa.StringArray  # [I] "" where unknown
+    item_attributes: pa.StringArray  # [I] JSON objects, "" where there is nothing
     item_category: Int32s  # [2, m] item, category; both exist
     category_exists: Bools  # [C]
     category_parent: Int32s  # [C] -1 = a root, or its parent does not exist
@@ -76,11 +78,12 @@ class CatalogLog:
         return Catalog(
             item_exists=item_exists,
             item_available=item_exists & _flag(self.items.available, item_row),
-            item_names=_names(self.items.name, item_row, item_exists),
+            item_names=_texts(self.items.name, item_row, item_exists),
+            item_attributes=_texts(self.items.attributes, item_row, item_exists),
             item_category=edges[:, category_exists[category]],
             category_exists=category_exists,
             category_parent=parent,
-            category_names=_names(self.categories.name, category_row, category_exists),
+            category_names=_texts(self.categories.name, category_row, category_exists),
         )
 
 
@@ -98,5 +101,5 @@ def _flag(flags: Bools, row: Int64s) -> Bools:
     return shown
 
 
-def _names(name: pa.StringArray, row: Int64s, exists: Bools) -> pa.StringArray:
-    return name.take(pa.array(row, pa.int64(), mask=~exists)).fill_null("")
+def _texts(text: pa.StringArray, row: Int64s, exists: Bools) -> pa.StringArray:
+    return text.take(pa.array(row, pa.int64(), mask=~exists)).fill_null("")

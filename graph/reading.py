@@ -1,5 +1,6 @@
 """From the store's rows to logs of indices. Only here does the graph know tables and surrogate ids."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Table, func, select
+from sqlalchemy import Table, Text, cast, func, select
 
 from graph.arrays import Int64s
 from graph.catalog import CatalogLog, CategoryVersions, ItemVersions
@@ -17,6 +18,7 @@ from graph.ids import IdMap
 from graph.schema import RETRACT
 from graph.storage.database import Database
 from graph.storage.kinds import EventKind
+from graph.storage.rules import written_json
 from graph.storage.tables import category, category_version, interaction, item, item_category, item_version, user
 from graph.storage.times import NEVER_US
 
@@ -82,7 +84,16 @@ def read_versions(database: Database, as_of: int, known_at: int) -> VersionRows:
     items, categories, link = item_version.c, category_version.c, item_category.c
     item_known = (items.valid_from <= as_of) & (items.recorded_at <= known_at)
     item_rows = database.read(
-        select(items.id, items.item_id, items.valid_from, items.recorded_at, items.name, items.available, items.deleted)
+        select(
+            items.id,
+            items.item_id,
+            items.valid_from,
+            items.recorded_at,
+            items.name,
+            cast(items.attributes, Text).label("attributes"),
+            items.available,
+            items.deleted,
+        )
         .where(item_known)
         .order_by(items.item_id, items.valid_from, items.recorded_at, items.id)
     )
@@ -157,6 +168,7 @@ def catalog_log(versions: VersionRows, items: IdMap, categories: IdMap) -> Catal
             item=items.index_of_surrogate(_numbers(rows["item_id"])),
             valid_from=_numbers(rows["valid_from"]),
             name=_text(rows["name"]),
+            attributes=_objects(rows["attributes"]),
             available=_flags(rows["available"]),
             deleted=_flags(rows["deleted"]),
             category_offsets=np.searchsorted(version[order], np.arange(len(rows) + 1)),
@@ -198,6 +210,13 @@ def _numbers(column: pa.ChunkedArray) -> Int64s:
 
 def _flags(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(column, dtype=np.bool_)
+
+
+def _objects(column: pa.ChunkedArray) -> pa.StringArray:
+    """JSON objects written in the one way (PostgreSQL has another), "" where there is nothing."""
+    coded = _text(column).dictionary_encode()
+    known = [(text and written_json(json.loads(text) or None)) or "" for text in coded.dictionary.to_pylist()]
+    return pa.array(known, pa.string()).take(coded.indices)
 
 
 def _text(column: pa.ChunkedArray) -> pa.StringArray:

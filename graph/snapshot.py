@@ -89,6 +89,10 @@ class Snapshot:
         return self.catalog.item_names
 
     @property
+    def item_attributes(self) -> pa.StringArray:
+        return self.catalog.item_attributes
+
+    @property
     def category_names(self) -> pa.StringArray:
         return self.catalog.category_names
 
@@ -110,7 +114,9 @@ class Snapshot:
                 events.sequence,
                 events.session,
             ),
-            hash_rows(item, seen.item_available, hash_strings(seen.item_names))[seen.item_exists],
+            hash_rows(item, seen.item_available, hash_strings(seen.item_names), hash_strings(seen.item_attributes))[
+                seen.item_exists
+            ],
             hash_rows(item[seen.item_category[0]], category[seen.item_category[1]]),
             hash_rows(category, hash_strings(seen.category_names), parent)[seen.category_exists],
         )

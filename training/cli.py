@@ -57,6 +57,12 @@ def train_command(
     epochs: Annotated[int | None, typer.Option(help="At most so many.", show_default="from the data's size")] = None,
     graph_encoder: Annotated[str | None, typer.Option(help="relational or none.")] = None,
     sequence_encoder: Annotated[str | None, typer.Option(help="transformer, gru, lstm or cnn.")] = None,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="A number among the items' attributes to learn from; several times.")
+    ] = None,
+    feature_scaling: Annotated[
+        str, typer.Option(help="standard or min_max, fitted on the training window.")
+    ] = "standard",
     seed: Annotated[int, typer.Option(help="The same seed gives the same model on a CPU.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
@@ -80,6 +86,8 @@ def train_command(
                 "epochs": epochs,
                 "graph_encoder": graph_encoder,
                 "sequence_encoder": sequence_encoder,
+                "features": tuple(feature) if feature else None,
+                "feature_scaling": feature_scaling,
                 "seed": seed,
             }
             with _opened(database) as store:

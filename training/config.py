@@ -5,6 +5,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from graph.features import Scaling
+
 RelationName = Literal["neighbours", "forward", "backward", "shared_user", "shared_category"]
 
 
@@ -21,6 +23,9 @@ class NetConfig(BaseModel):
     keep_neighbours: int = Field(default=50, gt=0, description="strongest neighbours an item hears")
     hub_damping: float = Field(default=0.0, ge=0, le=1, description="0: a neighbour counts as it is; 1: by its share")
     min_item_users: int = Field(default=1, ge=1, description="items with fewer users stay out of the graph")
+
+    features: tuple[str, ...] = Field(default=(), description="numeric attributes of items that the net reads")
+    feature_scaling: Scaling = Field(default="standard", description="how these are scaled, on the training window")
 
     # users
     sequence_encoder: Literal["transformer", "gru", "lstm", "cnn"] = "transformer"

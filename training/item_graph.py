@@ -64,6 +64,8 @@ class ItemGraph:
     category_ids: Tensor
     categories: Adjacency
     relations: tuple[tuple[Adjacency, ...], ...]
+    features: Tensor | None = None
+    """`[V, 2 F]`, scaled; None where the config names none."""
 
 
 def read_graph(graph: HeteroData, config: NetConfig, device: torch.device) -> ItemGraph:
@@ -83,6 +85,7 @@ def read_graph(graph: HeteroData, config: NetConfig, device: torch.device) -> It
         category_ids=graph[CATEGORY].node_id.to(device),
         categories=Adjacency.of(paths, device),
         relations=tuple(relations),
+        features=graph[ITEM].x.to(device) if config.features else None,
     )
 
 

@@ -16,6 +16,7 @@ from torch_geometric.data import HeteroData
 
 from graph.arrays import Float32s
 from graph.build import build_graph
+from graph.features import Scaler, add_features
 from graph.histories import Histories, histories_of
 from graph.schema import CATEGORY, ITEM
 from graph.snapshot import Snapshot
@@ -55,9 +56,14 @@ def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
     )
 
 
-def graph_of(snapshot: Snapshot) -> HeteroData:
-    """The graph with surrogate ids as `node_id`: by these the net finds its rows, however the index space has grown."""
+def graph_of(snapshot: Snapshot, scaler: Scaler | None) -> HeteroData:
+    """The graph with surrogate ids as `node_id`: by these the net finds its rows, however the index space has grown.
+
+    scaler: that of the training window, where the net reads numbers of the catalog.
+    """
     graph = build_graph(snapshot)
+    if scaler is not None:
+        add_features(graph, snapshot, scaler)
     graph[ITEM].node_id = torch.from_numpy(snapshot.items.surrogate.copy())
     graph[CATEGORY].node_id = torch.from_numpy(snapshot.categories.surrogate.copy())
     return graph
@@ -67,7 +73,7 @@ def mixture_of(model: Model, snapshot: Snapshot, stage: Stage = lambda _: None) 
     """The model as of the snapshot. ArtifactError if its event kinds are not those that the net learned."""
     check_kinds(model.kinds, snapshot)
     stage("graph")
-    graph = graph_of(snapshot)
+    graph = graph_of(snapshot, model.net.scaler)
     stage("item vectors")
     vectors = item_vectors_of(model.net, graph)
     stage("memories")

@@ -1,6 +1,6 @@
 """The net, on one screen: a HeteroData and what users did in, unit vectors of items and interests out.
 
-    item     id embedding + mean of its categories' embeddings, up to the root
+    item     id embedding + mean of its categories' embeddings, up to the root + its numeric features, projected
              -> graph encoder over the relations between items                       -> unit vector  [V, dim]
     user     for each step (an event or a basket) the mean of its items' vectors
              + event kind + time since the step before + place
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.data import HeteroData
 
+from graph.features import Scaler
 from graph.histories import Histories
 from training.batches import GAP_BUCKETS, Batch, bucketed, make_batch, newest_windows
 from training.config import NetConfig
@@ -40,6 +41,7 @@ class SingleNet(nn.Module):
         self.kind = nn.Embedding(n_kinds + 1, dim, padding_idx=n_kinds)
         self.gap = nn.Embedding(GAP_BUCKETS, dim)
         self.place = nn.Embedding(config.max_history + 1, dim)
+        self.features = nn.Linear(2 * len(config.features), dim, bias=False) if config.features else None
         self.graph_encoder = GraphEncoder(config)
         self.sequence_encoder = make_sequence_encoder(config)
         self.to_interests = nn.Linear(dim, config.interests * dim) if config.interests > 1 else nn.Identity()
@@ -52,8 +54,10 @@ class SingleNet(nn.Module):
 
     def item_vectors(self, graph: ItemGraph, item_rows: Tensor, category_rows: Tensor) -> Tensor:
         """`[V, dim]`, unit length; the rows say where the graph's items and categories stand in the tables."""
-        categories = graph.categories.mean(self.category(category_rows))
-        return functional.normalize(self.graph_encoder(self.item(item_rows) + categories, graph.relations), dim=-1)
+        items = self.item(item_rows) + graph.categories.mean(self.category(category_rows))
+        if self.features is not None:
+            items = items + self.features(graph.features)
+        return functional.normalize(self.graph_encoder(items, graph.relations), dim=-1)
 
     def user_vectors(self, items: Tensor, batch: Batch) -> Tensor:
         """`[B, T, K, dim]`, unit length: the interests at each position of each sequence."""
@@ -75,11 +79,22 @@ class InterestNet(nn.Module):
 
     item_ids: Tensor
     category_ids: Tensor
+    centre: Tensor
+    reach: Tensor
 
-    def __init__(self, config: NetConfig, item_ids: Tensor, category_ids: Tensor, n_kinds: int) -> None:
-        """item_ids, category_ids: int64, ascending `node_id`s of the training graph, the rows of the tables."""
+    def __init__(
+        self, config: NetConfig, item_ids: Tensor, category_ids: Tensor, n_kinds: int, scaler: Scaler | None = None
+    ) -> None:
+        """item_ids, category_ids: int64, ascending `node_id`s of the training graph, the rows of the tables.
+
+        scaler: that of the training graph's features, for the graphs that are to come; None where there are none.
+        """
         super().__init__()
         self.config = config
+        if config.features:
+            n = len(config.features)
+            self.register_buffer("centre", torch.from_numpy(scaler.centre) if scaler else torch.zeros(n).double())
+            self.register_buffer("reach", torch.from_numpy(scaler.reach) if scaler else torch.ones(n).double())
         self.register_buffer("item_ids", item_ids.clone())
         self.register_buffer("category_ids", category_ids.clone())
         self.nets = nn.ModuleList(
@@ -92,6 +107,13 @@ class InterestNet(nn.Module):
         net = cls(config, state["item_ids"], state["category_ids"], len(state["nets.0.kind.weight"]) - 1)
         net.load_state_dict(state)
         return net.eval()
+
+    @property
+    def scaler(self) -> Scaler | None:
+        """The scale of the item features that it learned from."""
+        if not self.config.features:
+            return None
+        return Scaler(self.config.features, self.centre.cpu().numpy(), self.reach.cpu().numpy())
 
     @property
     def parts(self) -> list[SingleNet]:

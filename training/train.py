@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from graph.features import fit_scaler
 from graph.histories import Histories, histories_of
 from graph.snapshot import Snapshot
 from training.config import NetConfig, Sizes, default_config
@@ -66,7 +67,8 @@ def learn(
     histories = histories_of(trained)
     exclude_seen = share_of_repeats(validation) < RARE_REPEATS
     stage("graph")
-    graph = graph_of(trained)
+    scaler = fit_scaler(trained, config.features, config.feature_scaling) if config.features else None
+    graph = graph_of(trained, scaler)
     stage("net")
     result = fit(
         graph,
@@ -74,6 +76,7 @@ def learn(
         _for_net(sample(validation, NET_QUERIES), exclude_seen=exclude_seen),
         config,
         n_kinds=len(trained.kinds),
+        scaler=scaler,
         checkpoint_dir=checkpoint_dir,
         resume=resume,
         on_progress=on_progress,

@@ -11,7 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from graph.build import build_graph
+from graph.features import fit_scaler
 from graph.hashing import hash_strings
 from graph.histories import Histories, histories_of
 from graph.schema import RETRACT
@@ -30,6 +33,7 @@ from graph.storage import tables
 from graph.storage.categories import delete_categories, upsert_categories
 from graph.storage.columns import CATEGORIES, EVENTS, ITEMS, table_of
 from graph.storage.database import Database
+from graph.storage.errors import BadInputError
 from graph.storage.events import append_events
 from graph.storage.items import delete_items, upsert_items
 from graph.storage.times import DAY_US
@@ -60,6 +64,7 @@ ITEM = st.fixed_dictionaries(
     {
         "item": st.sampled_from(ITEM_IDS),
         "name": st.sampled_from([None, "old", "new"]),
+        "attributes": st.sampled_from([None, '{"price": 1}', '{"price": 2.5, "colour": "red"}', '{"price": "9"}']),
         "available": st.booleans(),
         "categories": st.lists(st.sampled_from(CATEGORY_IDS), max_size=2, unique=True),
         "valid_from": st.none() | TIMES,
@@ -176,7 +181,17 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
         ],
         "histories": dict(_histories(histories, snapshot, name)),
         "edges": {kind: found for kind, found in edges.items() if found},
+        "features": _features(snapshot, name["item"]),
     }
+
+
+def _features(snapshot: Snapshot, items: list[str]) -> dict[str, list[float]] | None:
+    """Prices of the items there are, on the scale of those with events; None without a price among the latter."""
+    try:
+        scaler = fit_scaler(snapshot, ("price",))
+    except BadInputError:
+        return None
+    return {items[index]: scaler(snapshot)[index].tolist() for index in snapshot.item_exists.nonzero()[0].tolist()}
 
 
 def _events(snapshot: Snapshot, name: dict[str, list[str]]) -> Iterator[tuple[Any, ...]]:
@@ -291,7 +306,15 @@ def defined(database: Database, as_of: int, known_at: int) -> dict[str, Any]:
         )
         for row in events
     ]
+    prices = {external["item"][key]: float((row.attributes or {}).get("price", "nan")) for key, row in item_now.items()}
+    active = [price for item in {event[1] for event in told} if (price := prices.get(item, nan)) == price]
+    centre, reach = (fmean(active), pstdev(active) or 1.0) if active else (0.0, 1.0)
+    features = {
+        item: pytest.approx([(price - centre) / reach if price == price else 0, float(price == price)], abs=1e-5)
+        for item, price in prices.items()
+    }
     return {
+        "features": features if active else None,
         "events": sorted(told, key=repr),
         "items": items,
         "categories": categories,

@@ -59,6 +59,7 @@ def shop() -> Snapshot:
         item=np.arange(ITEMS, dtype=np.int32),
         valid_from=np.full(ITEMS, EVER_US),
         name=pa.array([f"item {i}" for i in range(ITEMS)]),
+        attributes=pa.array([f'{{"price":{i % 7}}}' if i % 5 else "" for i in range(ITEMS)]),
         available=np.ones(ITEMS, np.bool_),
         deleted=np.zeros(ITEMS, np.bool_),
         category_offsets=np.arange(ITEMS + 1),

@@ -115,7 +115,7 @@ def test_refresh_keeps_rows_and_weights_together_when_the_index_space_grows_in_t
     """The net finds an item's row by the surrogate id, not by the place that it had in training."""
     artifact = load_artifact(trained.path)
     snapshot = take_snapshot(store, as_of=artifact.manifest.as_of)
-    graph = graph_of(snapshot)
+    graph = graph_of(snapshot, None)
     before = artifact.net.item_vectors(graph)
     order = np.array([1, 0, *range(2, len(snapshot.items))])
     graph["item"].node_id = graph["item"].node_id[order]

@@ -51,6 +51,7 @@ def make_snapshot() -> MakeSnapshot:
             item=np.arange(n_items, dtype=np.int32),
             valid_from=valid_from,
             name=pa.array([f"item {index}" for index in range(n_items)], pa.string()),
+            attributes=pa.array([""] * n_items, pa.string()),
             available=np.ones(n_items, np.bool_),
             deleted=np.zeros(n_items, np.bool_),
             category_offsets=np.zeros(n_items + 1, np.int64),
