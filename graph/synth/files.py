@@ -42,7 +42,9 @@ class BlockFile:
             return
         table = _arrow(frame)
         if self._parquet is None:
-            self._parquet = pq.ParquetWriter(self.path, table.schema)
+            # Numbers that hardly repeat gain nothing from a dictionary, and building one takes most of the time.
+            texts = [field.name for field in table.schema if pa.types.is_large_string(field.type)]
+            self._parquet = pq.ParquetWriter(self.path, table.schema, use_dictionary=texts)
         self._parquet.write_table(table)
 
     def __enter__(self) -> "BlockFile":

@@ -41,10 +41,12 @@ class People:
 
     def chosen(self, user: Int32s, elapsed: Float64s, u: Float64s) -> Int64s:
         """int64 [n]: which interest, 0 … K-1, each user [n] follows when share `elapsed` [n] of the time has gone."""
-        start = self.weight_start[user]
-        now = start + (self.weight_end[user] - start) * elapsed[:, None].astype(np.float32)
-        bound = np.cumsum(now, axis=1)[:, :-1]
-        place: Int64s = (u[:, None] >= bound).sum(axis=1)
+        place: Int64s = np.zeros(len(user), np.int64)
+        bound = np.zeros(len(user))
+        for k in range(INTERESTS - 1):
+            start = self.weight_start[user, k]
+            bound += start + (self.weight_end[user, k] - start) * elapsed
+            place += u >= bound
         return place
 
 

@@ -36,9 +36,10 @@ class Segments:
 
     def steps(self, segment: npt.NDArray[np.integer], u: Float64s) -> Int64s:
         """int64 [n]: how far each goes, 1 = views, 2 = puts it into the cart, 3 = buys, 4 = rates as well."""
-        chance = np.cumprod([self.cart, self.buy, self.rate], axis=0).T  # [S, 3]
-        deep: Int64s = 1 + (u[:, None] < chance[segment]).sum(axis=1)
-        return deep
+        steps: Int64s = np.ones(len(u), np.int64)
+        for chance in np.cumprod([self.cart, self.buy, self.rate], axis=0):
+            steps += u < chance[segment]
+        return steps
 
     @cached_property
     def _root(self) -> Int64s:

@@ -79,9 +79,9 @@ def _by_time(at: Int64s) -> Int64s:
 def _shopped(shop: Shop, first: int, n: int, window: tuple[float, float], draw: np.random.Generator) -> Block:
     """Exactly `n` events; the last visit is cut short. `first` numbers its visits."""
     people, catalog = shop.people, shop.catalog
-    looks_of = np.minimum(1 + np.log1p(-draw.random(n)) / np.log1p(-1 / _MEAN_LOOKS), _MOST_LOOKS).astype(np.int64)
-    visit = np.repeat(np.arange(n), looks_of)[:n]  # n looks are n events at least
-    user = people.visitor(draw.random(int(visit[-1]) + 1 if n else 0))
+    looks_of = _looks(n, draw)
+    visit = np.repeat(np.arange(len(looks_of)), looks_of)[:n]  # n looks are n events at least
+    user = people.visitor(draw.random(len(looks_of)))
     segment = people.segment[user]
     steps = shop.segments.steps(segment[visit], draw.random(n))
     end = np.cumsum(steps)
@@ -119,6 +119,15 @@ def _shopped(shop: Shop, first: int, n: int, window: tuple[float, float], draw: 
         at[look] + step * _STEP_US,
         why[look],
     )
+
+
+def _looks(n: int, draw: np.random.Generator) -> Int64s:
+    """int64 [v]: how many items each visit looks at (geometric, cut), together `n` at least."""
+    looks = 1 + np.log1p(-draw.random(-(-n // 2))) / np.log1p(-1 / _MEAN_LOOKS)
+    looks_of: Int64s = np.minimum(looks, _MOST_LOOKS).astype(np.int64)
+    if n:
+        looks_of[-1] += max(0, n - int(looks_of.sum()))
+    return looks_of
 
 
 def _go_viral(shop: Shop, at: Int64s, item: Int32s, why: npt.NDArray[np.int8], draw: np.random.Generator) -> None:
