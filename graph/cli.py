@@ -1,5 +1,6 @@
 """`penchant graph`: look at what the store holds as a graph."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +14,6 @@ from graph.storage.settings import Settings
 from graph.storage.times import parse_time
 
 graph_app = typer.Typer(help="Look at the graph that the events and the catalog make.", no_args_is_help=True)
-
-
-@graph_app.callback()
-def _graph() -> None:
-    """Keeps `inspect` a command of its own: typer folds an app with a single command into it."""
 
 
 @graph_app.command("inspect")
@@ -62,6 +58,42 @@ def inspect_command(
             with status.status(f"Drawing {png} …"):
                 draw_graph(snapshot, graph, report, png)
             Console().print(f"Picture: {png}")
+        store.close()
+
+
+@graph_app.command("diff")
+def diff_command(
+    before: Annotated[str, typer.Argument(metavar="A", help="A time, TIME@KNOWN, now, or a version such as m7.12.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The same; usually the later one.")],
+    top: Annotated[int, typer.Option(min=0, help="Items, categories and edges named for each change.")] = 5,
+    edges: Annotated[bool, typer.Option(help="Build both graphs and compare their edges; --no-edges is quick.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    database: Annotated[
+        str | None, typer.Option(help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
+    ] = None,
+) -> None:
+    """Show what changed between two moments of the store: events, catalog, edges, and the hashes of both.
+
+    A moment is a time (events before it, as known now), TIME@KNOWN (only what had been recorded by KNOWN), `now` (after
+    the newest event), or a model's version: the moment that it was made from.
+    """
+    with explained():
+        status = Console(stderr=True)
+        with status.status("Loading PyTorch Geometric …"):
+            from graph.diff.moments import parse_moment, take_both
+            from graph.diff.report import diff_snapshots
+            from graph.diff.view import render
+        store = Database(database or Settings().database_url)
+        store.require_schema()
+        moments = parse_moment(before, store), parse_moment(after, store)
+        with status.status("Reading events and catalog …"):
+            snapshots = take_both(store, *moments)
+        with status.status("Comparing them …"):
+            diff = diff_snapshots(moments, snapshots, n_named=top, with_edges=edges)
+        if as_json:
+            typer.echo(json.dumps(diff.as_dict(), indent=1, ensure_ascii=False))
+        else:
+            Console().print(render(diff))
         store.close()
 
 

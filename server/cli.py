@@ -13,6 +13,7 @@ from graph.ingest.cli import ingest_command
 from graph.storage.cli import db_app
 from graph.storage.cli_errors import explained
 from graph.storage.settings import Settings
+from graph.synth.cli import synth_command
 from server.demo.command import demo_command
 from server.logs import set_up_logging
 from training.cli import models_app, refresh_command, train_command
@@ -29,6 +30,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(graph_app, name="graph")
 app.add_typer(models_app, name="models")
 app.command("ingest")(ingest_command)
+app.command("synth")(synth_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("refresh")(refresh_command)

@@ -102,20 +102,27 @@ def _with_sound_parents(frame: pl.DataFrame, known: pl.DataFrame, outcomes: Outc
 
 
 def _without_cycles(frame: pl.DataFrame, known: pl.DataFrame, outcomes: Outcomes) -> pl.DataFrame:
+    """Refuses the rows on a cycle at any time from theirs on: a stored version that begins later may close it too."""
     shared = ("category", "parent", "valid_from", "row")
+    above = pl.when(~pl.col("deleted")).then("parent").alias("parent")  # what is deleted hangs nowhere
     line = pl.concat(
         [
-            known.sort("id").select("category", "parent", "valid_from", pl.lit(None, pl.UInt32).alias("row")),
+            known.sort("id").select("category", above, "valid_from", pl.lit(None, pl.UInt32).alias("row")),
             frame.select(shared),
         ]
     ).sort("valid_from", maintain_order=True)
-    for time in frame["valid_from"].unique().sort().to_list():
-        holding = line.filter(pl.col("valid_from") <= time).unique("category", keep="last")
+    first = pl.lit(frame["valid_from"].min(), pl.Int64)  # null, and then no time at all, where no row is left
+    times = line.filter(pl.col("valid_from") >= first)["valid_from"].unique().sort()
+    for time in times.to_list():
+        holding = line.filter(pl.col("valid_from") <= time).unique("category", keep="last", maintain_order=True)
         parents = dict(zip(holding["category"].to_list(), holding["parent"].to_list(), strict=True))
         for cycle in find_cycles(parents):
-            on_cycle = pl.col("category").is_in(pl.Series(cycle).implode()) & (pl.col("valid_from") <= time)
+            rows = holding.filter(pl.col("category").is_in(pl.Series(cycle).implode()))["row"].drop_nulls()
             frame = outcomes.refuse(
-                frame, on_cycle, Outcome.CYCLE, f"categories would form a cycle: {' > '.join([*cycle, cycle[0]])}"
+                frame,
+                pl.col("row").is_in(rows.implode()),
+                Outcome.CYCLE,
+                f"categories would form a cycle: {' > '.join([*cycle, cycle[0]])}",
             )
     return frame
 

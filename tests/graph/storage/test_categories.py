@@ -1,10 +1,13 @@
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graph.snapshot import take_snapshot
 from graph.storage.categories import (
+    _without_cycles,
     delete_categories,
     find_cycles,
     get_categories,
@@ -14,8 +17,9 @@ from graph.storage.categories import (
 from graph.storage.columns import CATEGORIES, ITEMS, table_of
 from graph.storage.database import Database
 from graph.storage.items import delete_items, upsert_items
-from graph.storage.outcomes import Outcomes
+from graph.storage.outcomes import Outcome, Outcomes
 from graph.storage.times import EVER_US
+from graph.taxonomy import Taxonomy
 
 NOW = 1_700_000_000_000_000
 
@@ -71,6 +75,30 @@ def test_a_cycle_in_the_past_is_refused_too(database: Database) -> None:
     assert said(upsert(database, {"category": "a", "parent": "b", "valid_from": NOW - 4}, at=NOW + 3)) == ["accepted"]
 
 
+def test_a_cycle_through_what_is_stored_for_later_is_refused(database: Database) -> None:
+    upsert(database, ("a", None), ("b", "a"), ("c", None))
+    later = {"category": "a", "parent": "c", "valid_from": NOW + 200}
+    assert said(upsert(database, later, at=NOW + 200)) == ["accepted"]
+    early = {"category": "c", "parent": "b", "valid_from": NOW + 100}
+    outcomes = upsert(database, early, at=NOW + 300)  # c > b > a until a hangs below c
+    assert said(outcomes) == ["cycle"]
+    assert outcomes.reason(0) == "categories would form a cycle: a > c > b > a"
+    for as_of in (NOW + 100, NOW + 200, NOW + 300):
+        Taxonomy.of(take_snapshot(database, as_of=as_of, known_at=NOW + 400))
+    # Once a hangs elsewhere by then, it may be said.
+    mended = {"category": "a", "parent": None, "valid_from": NOW + 200}
+    assert said(upsert(database, mended, early, at=NOW + 301)) == ["accepted"] * 2
+    assert parents(database) == {"a": None, "b": "a", "c": "b"}
+
+
+def test_what_is_deleted_closes_no_cycle(database: Database) -> None:
+    upsert(database, ("a", None), ("b", "a"))
+    delete_categories(database, ["b"], recorded_at=NOW + 10)
+    again = [{"category": "b", "valid_from": NOW + 20}, {"category": "a", "parent": "b", "valid_from": NOW + 20}]
+    assert said(upsert(database, *again, at=NOW + 20)) == ["accepted"] * 2
+    assert parents(database) == {"a": "b", "b": None}
+
+
 def test_moving_takes_the_subtree_along(database: Database) -> None:
     upsert(database, ("a", None), ("b", None), ("c", "a"), ("d", "c"))
     assert said(upsert(database, ("c", "b"), at=NOW + 1)) == ["accepted"]
@@ -100,6 +128,38 @@ def test_a_bad_row_is_refused_alone(database: Database, bad: dict[str, Any]) -> 
     outcomes = upsert(database, {"category": "a"} | bad, ("b", None))
     assert said(outcomes)[0].startswith("bad_")
     assert said(outcomes)[1] == "accepted"
+
+
+version = st.fixed_dictionaries(
+    {
+        "category": st.sampled_from("abcd"),
+        "parent": st.none() | st.sampled_from("abcd"),
+        "valid_from": st.integers(0, 4),
+    }
+)
+
+
+@given(st.lists(version, max_size=12))
+def test_a_row_is_refused_just_where_it_would_close_a_cycle_at_some_time(rows: list[dict[str, Any]]) -> None:
+    schema = {"category": pl.String, "parent": pl.String, "valid_from": pl.Int64}
+    stored: list[dict[str, Any]] = []
+
+    def has_cycle(versions: list[dict[str, Any]]) -> bool:
+        return any(
+            find_cycles({v["category"]: v["parent"] for v in sorted(versions, key=when) if when(v) <= time})
+            for time in range(5)
+        )
+
+    def when(row: dict[str, Any]) -> int:
+        return int(row["valid_from"])
+
+    for row in rows:
+        known = pl.DataFrame(stored, schema=schema).with_row_index("id").with_columns(deleted=pl.lit(value=False))
+        frame = pl.DataFrame([row], schema=schema).with_row_index("row")
+        outcomes = Outcomes(1)
+        kept = _without_cycles(frame, known, outcomes)
+        assert (outcomes[0] == Outcome.CYCLE) == has_cycle([*stored, row]) == (len(kept) == 0)
+        stored += [row] if len(kept) else []
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.none() | st.sampled_from("abcdefgh"), max_size=8))

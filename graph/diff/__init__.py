@@ -1,0 +1,1 @@
+"""What changed between two moments of the store: events, catalog, and the graph that they make."""
