@@ -1,11 +1,12 @@
 """How fast events become durable over one stream, beside a bare executemany of the same rows into the same table.
 
-    python -m benchmarks.streaming [--events 400000] [--batch 1000]
+    python -m benchmarks.streaming [--events 400000] [--batch 1000] [--window 16]
 
 A real server process over a fresh store, one client process, SQLite with synchronous=FULL. The bare loop writes the
 same events, their ids already resolved, with Python's sqlite3 under the same settings, indexes and foreign keys, a
 transaction a batch. Above 1 the server is faster than that, since it puts the batches that wait into one transaction.
-`ack` counts from handing a batch to the client, which keeps 16 of them on their way, to its acknowledgement.
+`cpu_us_per_event` is server and client together: what a busy machine does not blur. `ack` counts from handing a batch to
+the client to its acknowledgement; with 16 batches on their way (`--window`) most of it is waiting for one's turn.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from google.protobuf.timestamp_pb2 import Timestamp
 from penchant import Event, PenchantClient
@@ -42,20 +44,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--batch", type=int, default=1_000, help="events per batch, at most 1,000")
+    parser.add_argument("--window", type=int, default=16, help="batches sent and not acknowledged, at most 16")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         batches = make_batches(arguments.events, arguments.batch)
         bare_s = write_bare(Path(folder) / "bare.db", batches)
-        taken_s, waits_ms = stream(Path(folder) / "streamed.db", batches)
+        taken_s, cpu_s, waits_ms = stream(Path(folder) / "streamed.db", batches, arguments.window)
     n = sum(map(len, batches))
     p50, p99 = np.percentile(waits_ms, [50, 99])
     result = {
         "events": n,
         "events_per_batch": arguments.batch,
+        "window_batches": arguments.window,
         "cores": os.cpu_count(),
         "streamed_events_per_s": round(n / taken_s),
         "bare_executemany_events_per_s": round(n / bare_s),
         "ratio_to_bare": round(bare_s / taken_s, 2),
+        "cpu_us_per_event": round(1e6 * cpu_s / n, 1),
+        "load_average": round(os.getloadavg()[0], 1),
         "ack_p50_ms": round(float(p50), 1),
         "ack_p99_ms": round(float(p99), 1),
     }
@@ -113,8 +119,8 @@ def _resolved(event: Event) -> tuple[str, int, int, int, int, int]:
     return event.event_id, user, item, 1, event.occurred_at.ToMicroseconds(), START_S * 1_000_000
 
 
-def stream(path: Path, batches: list[list[Event]]) -> tuple[float, list[float]]:
-    """Seconds for all batches, and of each the milliseconds from handing it over to its acknowledgement."""
+def stream(path: Path, batches: list[list[Event]], window: int) -> tuple[float, float, list[float]]:
+    """Seconds for all batches, of the clock and of server and client's processors, and each batch's milliseconds."""
     database = new_store(path)
     handed: list[float] = []
 
@@ -135,11 +141,11 @@ def stream(path: Path, batches: list[list[Event]]) -> tuple[float, list[float]]:
         waits_ms = []
         with PenchantClient(target) as client:
             client.get_server_info()  # connects
-            began = time.perf_counter()
-            for answer in client.stream_events(handing()):
+            began, used = time.perf_counter(), cpu_seconds(server.pid)
+            for answer in client.stream_events(handing(), max_unacknowledged=window):
                 assert not answer.others, answer.others[0]
                 waits_ms.append(1_000 * (time.perf_counter() - handed[answer.batch - 1]))
-            taken_s = time.perf_counter() - began
+            taken_s, cpu_s = time.perf_counter() - began, cpu_seconds(server.pid) - used
     finally:
         server.terminate()
         server.wait(30)
@@ -147,7 +153,12 @@ def stream(path: Path, batches: list[list[Event]]) -> tuple[float, list[float]]:
         stored = connection.execute(select(func.count()).select_from(interaction)).scalar()
     database.close()
     assert stored == sum(map(len, batches)), "what was acknowledged is not what is stored"
-    return taken_s, waits_ms
+    return taken_s, cpu_s, waits_ms
+
+
+def cpu_seconds(server: int) -> float:
+    """Of the server's process and of this one."""
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in (server, os.getpid()))
 
 
 if __name__ == "__main__":
