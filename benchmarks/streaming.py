@@ -5,8 +5,8 @@
 A real server process over a fresh store, one client process, SQLite with synchronous=FULL. The bare loop writes the
 same events, their ids already resolved, with Python's sqlite3 under the same settings, indexes and foreign keys, a
 transaction a batch. Above 1 the server is faster than that, since it puts the batches that wait into one transaction.
-`cpu_us_per_event` is server and client together: what a busy machine does not blur. `ack` counts from handing a batch to
-the client to its acknowledgement; with 16 batches on their way (`--window`) most of it is waiting for one's turn.
+`cpu_us_per_event` is server and client together: what a busy machine does not blur. `ack` counts from handing a batch
+to the client to its acknowledgement; with 16 batches on their way (`--window`) most of it is waiting for one's turn.
 """
 
 import argparse
