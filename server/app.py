@@ -28,12 +28,15 @@ from penchant.v1 import (
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
+from graph.storage.times import SECOND_US
+from server.event_writer import EventWriter
 from server.interceptors import Border
-from server.limits import MAX_MESSAGE_BYTES
+from server.limits import MAX_MESSAGE_BYTES, MAX_STREAMS
 from server.reload import Models
 from server.servicers.catalog import CatalogServicer
 from server.servicers.embedding import EmbeddingServicer
 from server.servicers.event import EventServicer
+from server.servicers.event_stream import Streams
 from server.servicers.interest import InterestServicer
 from server.servicers.model import ModelServicer
 from server.servicers.segment import SegmentServicer
@@ -41,7 +44,8 @@ from server.servicers.server import ServerServicer
 from server.servicers.similarity import SimilarityServicer
 
 CALLS_AT_ONCE = 16
-"""Threads; tensor work runs outside of the interpreter's lock, so more than cores are of use."""
+"""Threads, beside those of the streams of events; tensor work runs outside of the interpreter's lock, so more than
+cores are of use."""
 
 _NEED_A_MODEL = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
@@ -68,6 +72,9 @@ _OPTIONS = (
     # Clients behind balancers ping more often than gRPC tolerates by default, and would be sent away.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # A client that vanished without a word would hold its stream's place for hours.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.so_reuseport", 0),
 )
 
@@ -79,13 +86,21 @@ class App:
     port: int
     _server: grpc.Server
     _models: Models
+    _streams: Streams
+    _writer: EventWriter
     _database: Database
     _health: health.HealthServicer
 
     def stop(self, grace_s: float) -> None:
-        """Takes no new calls, lets calls in flight finish for up to `grace_s` seconds, then closes the store."""
+        """Takes no new calls, lets calls in flight finish for up to `grace_s` seconds, then closes the store.
+
+        Streams of events would go on for ever: they are told to end once what they have is acknowledged.
+        """
         self._health.enter_graceful_shutdown()
-        self._server.stop(grace_s).wait()
+        stopped = self._server.stop(grace_s)
+        self._streams.stop()
+        stopped.wait()
+        self._writer.stop()
         self._models.stop()
         self._database.close()
 
@@ -104,10 +119,15 @@ def _start(settings: Settings, database: Database) -> App:
     database.require_schema()
     status = health.HealthServicer()
     models = Models(database, settings.artifacts, on_ready=lambda: _report(status, ready=True))
-    server = grpc.server(
-        futures.ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="call"), interceptors=[Border()], options=_OPTIONS
+    writer = EventWriter(
+        database,
+        unknown_items=settings.unknown_items,
+        clock_tolerance_us=round(settings.clock_tolerance_s * SECOND_US),
     )
-    _add_services(server, database, models)
+    streams = Streams(writer)
+    threads = futures.ThreadPoolExecutor(CALLS_AT_ONCE + MAX_STREAMS, thread_name_prefix="call")
+    server = grpc.server(threads, interceptors=[Border()], options=_OPTIONS)
+    _add_services(server, database, models, EventServicer(writer, streams))
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     names = (*_NEED_A_MODEL, *_ALWAYS, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
@@ -118,18 +138,19 @@ def _start(settings: Settings, database: Database) -> App:
         raise BadInputError(
             f"Cannot listen on {settings.listen}.", hint="Is it taken by another server? Choose one with --listen."
         ) from error
+    writer.start()
     models.start()
     server.start()
-    return App(port, server, models, database, status)
+    return App(port, server, models, streams, writer, database, status)
 
 
-def _add_services(server: grpc.Server, database: Database, models: Models) -> None:
+def _add_services(server: grpc.Server, database: Database, models: Models, events: EventServicer) -> None:
     engine = models.current
     interest_pb2_grpc.add_InterestServiceServicer_to_server(InterestServicer(engine), server)
     similarity_pb2_grpc.add_SimilarityServiceServicer_to_server(SimilarityServicer(engine), server)
     segment_pb2_grpc.add_SegmentServiceServicer_to_server(SegmentServicer(models), server)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(models), server)
-    event_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(database), server)
+    event_pb2_grpc.add_EventServiceServicer_to_server(events, server)
     catalog_pb2_grpc.add_CatalogServiceServicer_to_server(CatalogServicer(database), server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(database), server)
     server_pb2_grpc.add_ServerServiceServicer_to_server(ServerServicer(database, models), server)

@@ -50,6 +50,9 @@ class Border(grpc.ServerInterceptor):
         if handler.unary_stream is not None:
             stream = _guard_stream(method, handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
+        if handler.stream_stream is not None:
+            duplex = _guard_duplex(method, handler.stream_stream)
+            return grpc.stream_stream_rpc_method_handler(duplex, decode, handler.response_serializer)
         assert handler.unary_unary is not None
         unary = _guard_unary(method, handler.unary_unary)
         return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
@@ -83,6 +86,16 @@ def _guard_stream(method: str, call: Callable[[Any, grpc.ServicerContext], Itera
     return guarded
 
 
+def _guard_duplex(
+    method: str, call: Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]]
+) -> Callable[..., Any]:
+    def guarded(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        with _Call(method, context) as current:
+            yield from call(map(current.check, requests), context)
+
+    return guarded
+
+
 class _Call:
     """One call from its first byte to its status; leaving it with an error ends the call with the right status."""
 
@@ -95,13 +108,15 @@ class _Call:
     def __enter__(self) -> "_Call":
         return self
 
-    def check(self, request: Any) -> None:
+    def check(self, request: Any) -> Any:
+        """`request` itself. Raises BadInputError for bytes that were none."""
         if isinstance(request, _Undecodable):
             raise BadInputError(
                 f"The request bytes are no message that {self.method} takes.",
                 hint="Use stubs generated from penchant/v1/*.proto.",
                 reason="UNDECODABLE_REQUEST",
             )
+        return request
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         elapsed_ms = round((time.perf_counter() - self.started) * 1_000, 2)

@@ -7,6 +7,8 @@
     SchemaError              FAILED_PRECONDITION   no, an admin must migrate
     StoreUnavailableError    UNAVAILABLE           yes, after RetryInfo
     ArtifactError            UNAVAILABLE           yes: no model that can be served is loaded
+    StoppingError            UNAVAILABLE           yes: another server, or the next one here, goes on
+    BusyError                RESOURCE_EXHAUSTED    yes, after RetryInfo
     anything else            INTERNAL              a bug of ours; the log has it under the request id
 
 Details travel in trailers, where over 16 KB the real error is lost, so they are kept under 4 KB.
@@ -19,10 +21,12 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from graph.storage.errors import (
     ArtifactError,
     BadInputError,
+    BusyError,
     ConflictError,
     NotFoundError,
     PenchantError,
     SchemaError,
+    StoppingError,
     StoreUnavailableError,
 )
 
@@ -38,6 +42,8 @@ _CODES: tuple[tuple[type[PenchantError], int], ...] = (
     (SchemaError, code_pb2.FAILED_PRECONDITION),
     (StoreUnavailableError, code_pb2.UNAVAILABLE),
     (ArtifactError, code_pb2.UNAVAILABLE),
+    (StoppingError, code_pb2.UNAVAILABLE),
+    (BusyError, code_pb2.RESOURCE_EXHAUSTED),
 )
 
 
@@ -48,7 +54,7 @@ def status_of(error: PenchantError) -> status_pb2.Status:
     if isinstance(error, BadInputError) and error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=_cut(str(error)))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    if code == code_pb2.UNAVAILABLE:
+    if code in (code_pb2.UNAVAILABLE, code_pb2.RESOURCE_EXHAUSTED):
         delay = Duration(nanos=RETRY_DELAY_MS % 1_000 * 1_000_000, seconds=RETRY_DELAY_MS // 1_000)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return build_status(code, str(error), details)

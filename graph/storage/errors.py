@@ -7,6 +7,8 @@ PenchantError                 message says what happened, `hint` says what to do
 ├── SchemaError               the database is older or newer than this version can run on
 ├── StoreUnavailableError     the database does not answer; trying again later may help
 ├── ArtifactError             a model folder is missing, unknown or corrupted; names the file
+├── BusyError                 more at once than this server takes; trying again later helps
+├── StoppingError             this server is about to end; another one, or its successor, goes on
 └── TrainingError             training cannot go on (non-finite loss, nothing to learn from)
 """
 
@@ -53,6 +55,14 @@ class StoreUnavailableError(PenchantError):
 
 class ArtifactError(PenchantError):
     reason = "ARTIFACT_BROKEN"
+
+
+class BusyError(PenchantError):
+    reason = "BUSY"
+
+
+class StoppingError(PenchantError):
+    reason = "SERVER_STOPPING"
 
 
 class TrainingError(PenchantError):

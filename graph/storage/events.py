@@ -136,8 +136,8 @@ def _append(
 ) -> pl.DataFrame:
     """Writes the rows that are new; returns their users and items."""
     frame = _without_stored(connection, frame, outcomes)
-    if unknown_items == "create":
-        create_stubs(connection, frame, loaded_at)
+    if unknown_items == "create" and (created := create_stubs(connection, frame, loaded_at)):
+        append_change(connection, "catalog", {"items": names(created)})
     items = resolve(connection, item, frame["item"])
     frame = frame.with_columns(ids_of(frame["item"], items, "item_id"))
     reason = pl.lit("unknown item ") + pl.col("item")

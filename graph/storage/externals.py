@@ -1,5 +1,6 @@
 """External ids to surrogate ids."""
 
+import json
 from collections.abc import Mapping
 
 import polars as pl
@@ -11,9 +12,18 @@ from graph.storage.bulk import listed
 
 def resolve(connection: Connection, table: Table, externals: pl.Series) -> dict[str, int]:
     """The surrogate ids of those among `externals` that the table has."""
-    wanted = listed(connection, externals.drop_nulls().unique().to_list())
-    query = select(table.c.external_id, table.c.id).join(wanted, wanted.c.value == table.c.external_id)
-    return dict(connection.execute(query).all())
+    wanted = externals.drop_nulls().unique().sort().to_list()  # neighbours in the index, one after the other
+    quote = connection.dialect.identifier_preparer.quote
+    parameter: str | list[str] = wanted
+    among = "= ANY(%s)"
+    if connection.dialect.name == "sqlite":
+        among, parameter = "IN (SELECT value FROM json_each(?))", json.dumps(wanted)
+    cursor = connection.connection.cursor()  # its plain tuples: making SQLAlchemy's rows takes longer than the look-up
+    try:
+        cursor.execute(f"SELECT external_id, id FROM {quote(table.name)} WHERE external_id {among}", (parameter,))  # noqa: S608
+        return dict(cursor.fetchall())
+    finally:
+        cursor.close()
 
 
 def ids_of(externals: pl.Series, ids: Mapping[str, int], name: str) -> pl.Series:

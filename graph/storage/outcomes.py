@@ -56,6 +56,13 @@ class Outcomes:
         copied._reasons.update(self._reasons)
         return copied
 
+    def part(self, start: int, end: int) -> "Outcomes":
+        """Those of the rows `[start, end)`, numbered from 0."""
+        part = Outcomes(end - start)
+        part._codes[:] = self._codes[start:end]
+        part._reasons.update((row - start, why) for row, why in self._reasons.items() if start <= row < end)
+        return part
+
     def __len__(self) -> int:
         return len(self._codes)
 

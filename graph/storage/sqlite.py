@@ -38,12 +38,13 @@ def make_engine(url: URL) -> Engine:
     if not str(url.database).startswith("file:") and not folder.is_dir():
         raise BadInputError(f"The folder {folder} of the database does not exist.", hint="Create it, or name another.")
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
-    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "connect", set_up)
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _set_up(connection: sqlite3.Connection, _record: object) -> None:
+def set_up(connection: sqlite3.Connection, _record: object = None) -> None:
+    """What every connection of ours is set to."""
     connection.isolation_level = None  # we say BEGIN ourselves; Python's own would leave DDL outside transactions
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")

@@ -8,8 +8,8 @@ from graph.storage.externals import create_missing
 from graph.storage.tables import item, item_category, item_version
 
 
-def create_stubs(connection: Connection, events: pl.DataFrame, recorded_at: int) -> None:
-    """Makes every item of `events` (columns `item`, `occurred_at`) exist from its earliest event on.
+def create_stubs(connection: Connection, events: pl.DataFrame, recorded_at: int) -> list[str]:
+    """Makes every item of `events` (columns `item`, `occurred_at`) exist from its earliest event on; returns new ones.
 
     An unknown item gets a version without a name. A stub of an earlier batch whose first event turns out to lie before
     it gets a second version; what the catalog says of an item is left alone.
@@ -19,7 +19,7 @@ def create_stubs(connection: Connection, events: pl.DataFrame, recorded_at: int)
     create_missing(connection, item, earliest["item"], recorded_at)
     wanted = listed(connection, first)
     version = item_version.c
-    known = connection.execute(
+    rows = connection.execute(
         select(
             item.c.external_id,
             item.c.id,
@@ -32,6 +32,7 @@ def create_stubs(connection: Connection, events: pl.DataFrame, recorded_at: int)
         .outerjoin(item_category, item_category.c.item_version_id == version.id)
         .group_by(item.c.id, item.c.external_id)
     )
+    known = rows.all()
     stubs = [
         (number, first[external], recorded_at, True, False, since is None)
         for external, number, since, said in known
@@ -39,3 +40,4 @@ def create_stubs(connection: Connection, events: pl.DataFrame, recorded_at: int)
     ]
     columns = ["item_id", "valid_from", "recorded_at", "available", "deleted", "is_current"]
     append_rows(connection, item_version, pl.DataFrame(stubs, schema=columns, orient="row"))
+    return [external for external, _, since, _ in known if since is None]

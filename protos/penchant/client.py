@@ -1,7 +1,6 @@
 """The client: one method per rpc."""
 
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Literal
 
@@ -9,10 +8,10 @@ import grpc
 import numpy as np
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import ArrayLike
 
 from penchant.caller import Caller
+from penchant.streams import MAX_UNACKNOWLEDGED, PATIENCE_MS, complete_events, stream_events
 from penchant.transport import open_channel
 from penchant.v1 import catalog_pb2 as catalog
 from penchant.v1 import common_pb2 as common
@@ -227,13 +226,26 @@ class PenchantClient:
         call record it once. To be safe across calls as well, give ids of your own.
         """
         request = event.RecordEventsRequest(events=events)
-        now = Timestamp()
-        now.GetCurrentTime()
-        for each in request.events:
-            each.event_id = each.event_id or uuid.uuid4().hex
-            if not each.HasField("occurred_at"):
-                each.occurred_at.CopyFrom(now)
+        complete_events(request.events)
         return self._caller.unary(self._event.RecordEvents, request, deadline_ms)
+
+    def stream_events(
+        self,
+        batches: Iterable[Sequence[event.Event]],
+        *,
+        max_unacknowledged: int = MAX_UNACKNOWLEDGED,
+        patience_ms: float = PATIENCE_MS,
+    ) -> Iterator[event.StreamEventsResponse]:
+        """Records batches of up to 1,000 events over one stream; yields the acknowledgement of each, in their order.
+
+        The first batch has number 1. An acknowledged batch is durable; look at `others`, the rows that were not
+        recorded. Events are completed as by `record_events`. A stream that breaks, or whose server stops, goes on by
+        itself: what was not acknowledged is sent again, which records nothing twice.
+
+        batches: read in a thread of its own, no more than `max_unacknowledged` ahead of the acknowledgements.
+        patience_ms: for how long no batch may be acknowledged, counted from a failure, before its error is raised.
+        """
+        return stream_events(self._event.StreamEvents, batches, max_unacknowledged, patience_ms)
 
     # Catalog
 

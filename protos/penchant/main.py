@@ -82,7 +82,8 @@ def _request(name: str, text: str) -> Message:
         near = difflib.get_close_matches(name, RPCS, n=3) or sorted(RPCS)
         raise _UsageError(f"there is no rpc {name!r}; try {', '.join(near)}")
     if rpc.streams:
-        raise _UsageError(f"{name} answers with a stream of vectors: use `penchant-client export`")
+        other = "use the Python client" if rpc.uploads else "use `penchant-client export`"
+        raise _UsageError(f"{name} answers with a stream: {other}")
     request = rpc.request()
     try:
         json_format.ParseDict(json.loads(sys.stdin.read() if text == "-" else text), request)

@@ -31,6 +31,8 @@ class Rpc:
     response: type[Message]
     streams: bool
     """Whether it answers with a stream."""
+    uploads: bool
+    """Whether it takes a stream of requests."""
     repeatable: bool
     """Whether sending the same request again is harmless."""
 
@@ -59,6 +61,7 @@ def _read(module: ModuleType) -> dict[str, Rpc]:
             request=getattr(module, method.input_type.name),
             response=getattr(module, method.output_type.name),
             streams=method.server_streaming,
+            uploads=method.client_streaming,
             repeatable=method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN,
         )
         for service in module.DESCRIPTOR.services_by_name.values()

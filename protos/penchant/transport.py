@@ -17,6 +17,8 @@ OPTIONS: tuple[tuple[str, int | str], ...] = (
     # Servers and proxies by default close connections that ping more often than every five minutes.
     ("grpc.keepalive_time_ms", 300_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # The default grows to two minutes, long after a server that was restarted is there again.
+    ("grpc.max_reconnect_backoff_ms", 5_000),
     # Spread calls over all addresses of the target's name; the default stays with the first.
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
 )

@@ -23,6 +23,8 @@ LIMITS = pb.Limits(
     max_page_size=limits.MAX_PAGE_SIZE,
     max_message_bytes=limits.MAX_MESSAGE_BYTES,
     max_id_bytes=limits.MAX_ID_BYTES,
+    max_unacknowledged_batches=limits.MAX_UNACKNOWLEDGED_BATCHES,
+    max_streams=limits.MAX_STREAMS,
 )
 
 

@@ -93,6 +93,8 @@ class FakeServer(grpc.GenericRpcHandler):
             return next(stream(request, context))
 
         read, write = rpc.request.FromString, rpc.response.SerializeToString
+        if rpc.uploads:  # the requests come as one iterator, which the script may leave unread
+            return grpc.stream_stream_rpc_method_handler(stream, read, write)
         if rpc.streams:
             return grpc.unary_stream_rpc_method_handler(stream, read, write)
         return grpc.unary_unary_rpc_method_handler(unary, read, write)

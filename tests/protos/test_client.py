@@ -99,7 +99,7 @@ def test_a_method_sends_the_request_that_its_arguments_say(
 
 
 def test_every_rpc_has_a_method() -> None:
-    tested_elsewhere = {"RecordEvents", "BatchGetEmbeddings", "ExportEmbeddings"}
+    tested_elsewhere = {"RecordEvents", "StreamEvents", "BatchGetEmbeddings", "ExportEmbeddings"}
     assert {find(sent).name for _, sent in CALLS} | tested_elsewhere == set(RPCS)
 
 

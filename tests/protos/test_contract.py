@@ -17,7 +17,7 @@ SERVICES = {
     "SimilarityService": {"FindSimilar"},
     "SegmentService": {"ListSegments", "GetSegment", "ListMembers", "AssignSegments"},
     "EmbeddingService": {"BatchGetEmbeddings", "ExportEmbeddings"},
-    "EventService": {"RecordEvents"},
+    "EventService": {"RecordEvents", "StreamEvents"},
     "CatalogService": {
         *("UpsertItems", "GetItem", "ListItems", "DeleteItem"),
         *("UpsertCategories", "GetCategory", "ListCategories", "DeleteCategory"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from penchant.rpcs import RPCS
 from penchant.v1.embedding_pb2 import EMBEDDING_STATUS_OK, BatchGetEmbeddingsResponse, ExportEmbeddingsResponse
+from penchant.v1.event_pb2 import StreamEventsResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,8 @@ def test_a_snippet_runs(
 ) -> None:
     vectors = chunk(1).vectors
     batch = BatchGetEmbeddingsResponse(statuses=[EMBEDDING_STATUS_OK] * 2, vector_counts=[1, 1], vectors=vectors)
-    special = {"ExportEmbeddings": chunk(1), "BatchGetEmbeddings": batch}
+    streamed = StreamEventsResponse(batch=1, accepted=3)
+    special = {"ExportEmbeddings": chunk(1), "BatchGetEmbeddings": batch, "StreamEvents": streamed}
     for rpc in RPCS.values():
         for _ in range(3):
             fake.answers(rpc.name, special.get(rpc.name, rpc.response()))

@@ -40,6 +40,8 @@ def test_node_makes_every_call(world: "World", run: Callable[[], Any]) -> None:
         "EVENT_STATUS_ACCEPTED",
         "EVENT_STATUS_DUPLICATE",
     ]
+    streamed = answers["StreamEvents"][0]["chunks"][0]["others"]
+    assert [(row["row"], row["outcome"]["status"]) for row in streamed] == [(0, "EVENT_STATUS_DUPLICATE")]
     by_vector = answers["FindSimilar"][-1]["neighbours"][0]
     assert by_vector["id"] == "i0"
     assert by_vector["cosine"] == pytest.approx(1, abs=1e-5)

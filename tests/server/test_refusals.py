@@ -57,6 +57,9 @@ class Ended:
 
 def _raw(channel: grpc.Channel, rpc: Rpc) -> Any:
     """The rpc as bytes in, bytes out."""
+    if rpc.uploads:
+        duplex: Any = channel.stream_stream(rpc.path)
+        return lambda data, timeout: duplex(iter([data]), timeout=timeout)
     return channel.unary_stream(rpc.path) if rpc.streams else channel.unary_unary(rpc.path)
 
 
@@ -153,6 +156,10 @@ REFUSED: list[tuple[Message, str, str]] = [
     (embedding.ExportEmbeddingsRequest(), "UNKNOWN_ENTITY_KIND", "kind"),
     (embedding.ExportEmbeddingsRequest(kind=1, resume_token="nonsense"), "INVALID_TOKEN", "resume_token"),  # type: ignore[arg-type]
     (event.RecordEventsRequest(events=[event.Event()] * 1_001), "TOO_MANY_ROWS", "events"),
+    (event.StreamEventsRequest(batch=1, events=[event.Event()] * 1_001), "TOO_MANY_ROWS", "events"),
+    (event.StreamEventsRequest(batch=7), "EMPTY_REQUEST", "events"),
+    (event.StreamEventsRequest(events=[event.Event()]), "INVALID_BATCH", "batch"),
+    (event.StreamEventsRequest(batch=2**64 - 1, events=[event.Event()]), "INVALID_BATCH", "batch"),
     (catalog.UpsertItemsRequest(items=[catalog.Item(id="a")] * 2), "DUPLICATE_ID", "items"),
     (catalog.UpsertItemsRequest(items=[catalog.Item(id=name) for name in ids(1_001)]), "TOO_MANY_ROWS", "items"),
     (

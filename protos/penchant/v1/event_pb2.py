@@ -16,7 +16,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17penchant/v1/event.proto\x12\x0bpenchant.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0c\n\x04item\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x12\n\x05value\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bsession_key\x18\x06 \x01(\t\x12\x15\n\x08sequence\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12/\n\x0boccurred_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07\x63ontext\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08retracts\x18\n \x01(\tB\x08\n\x06_valueB\x0b\n\t_sequence\"9\n\x13RecordEventsRequest\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.penchant.v1.Event\"k\n\x0c\x45ventOutcome\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.penchant.v1.EventStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"t\n\x14RecordEventsResponse\x12+\n\x08outcomes\x18\x01 \x03(\x0b\x32\x19.penchant.v1.EventOutcome\x12/\n\x0brecorded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xb7\x01\n\x0b\x45ventStatus\x12\x1c\n\x18\x45VENT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45VENT_STATUS_ACCEPTED\x10\x01\x12\x1a\n\x16\x45VENT_STATUS_DUPLICATE\x10\x02\x12\x19\n\x15\x45VENT_STATUS_CONFLICT\x10\x03\x12\x1d\n\x19\x45VENT_STATUS_UNKNOWN_ITEM\x10\x04\x12\x19\n\x15\x45VENT_STATUS_REJECTED\x10\x05\x32h\n\x0c\x45ventService\x12X\n\x0cRecordEvents\x12 .penchant.v1.RecordEventsRequest\x1a!.penchant.v1.RecordEventsResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17penchant/v1/event.proto\x12\x0bpenchant.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0c\n\x04item\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x12\n\x05value\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bsession_key\x18\x06 \x01(\t\x12\x15\n\x08sequence\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12/\n\x0boccurred_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07\x63ontext\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08retracts\x18\n \x01(\tB\x08\n\x06_valueB\x0b\n\t_sequence\"9\n\x13RecordEventsRequest\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.penchant.v1.Event\"k\n\x0c\x45ventOutcome\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.penchant.v1.EventStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"t\n\x14RecordEventsResponse\x12+\n\x08outcomes\x18\x01 \x03(\x0b\x32\x19.penchant.v1.EventOutcome\x12/\n\x0brecorded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x13StreamEventsRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\"\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x12.penchant.v1.Event\"\x91\x01\n\x14StreamEventsResponse\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\r\x12\'\n\x06others\x18\x03 \x03(\x0b\x32\x17.penchant.v1.RowOutcome\x12/\n\x0brecorded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\nRowOutcome\x12\x0b\n\x03row\x18\x01 \x01(\r\x12*\n\x07outcome\x18\x02 \x01(\x0b\x32\x19.penchant.v1.EventOutcome*\xb7\x01\n\x0b\x45ventStatus\x12\x1c\n\x18\x45VENT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45VENT_STATUS_ACCEPTED\x10\x01\x12\x1a\n\x16\x45VENT_STATUS_DUPLICATE\x10\x02\x12\x19\n\x15\x45VENT_STATUS_CONFLICT\x10\x03\x12\x1d\n\x19\x45VENT_STATUS_UNKNOWN_ITEM\x10\x04\x12\x19\n\x15\x45VENT_STATUS_REJECTED\x10\x05\x32\xc6\x01\n\x0c\x45ventService\x12X\n\x0cRecordEvents\x12 .penchant.v1.RecordEventsRequest\x1a!.penchant.v1.RecordEventsResponse\"\x03\x90\x02\x02\x12\\\n\x0cStreamEvents\x12 .penchant.v1.StreamEventsRequest\x1a!.penchant.v1.StreamEventsResponse\"\x03\x90\x02\x02(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -25,8 +25,10 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_EVENTSERVICE'].methods_by_name['RecordEvents']._options = None
   _globals['_EVENTSERVICE'].methods_by_name['RecordEvents']._serialized_options = b'\220\002\002'
-  _globals['_EVENTSTATUS']._serialized_start=656
-  _globals['_EVENTSTATUS']._serialized_end=839
+  _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._options = None
+  _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._serialized_options = b'\220\002\002'
+  _globals['_EVENTSTATUS']._serialized_start=949
+  _globals['_EVENTSTATUS']._serialized_end=1132
   _globals['_EVENT']._serialized_start=104
   _globals['_EVENT']._serialized_end=367
   _globals['_RECORDEVENTSREQUEST']._serialized_start=369
@@ -35,6 +37,12 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_EVENTOUTCOME']._serialized_end=535
   _globals['_RECORDEVENTSRESPONSE']._serialized_start=537
   _globals['_RECORDEVENTSRESPONSE']._serialized_end=653
-  _globals['_EVENTSERVICE']._serialized_start=841
-  _globals['_EVENTSERVICE']._serialized_end=945
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=655
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=727
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=730
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=875
+  _globals['_ROWOUTCOME']._serialized_start=877
+  _globals['_ROWOUTCOME']._serialized_end=946
+  _globals['_EVENTSERVICE']._serialized_start=1135
+  _globals['_EVENTSERVICE']._serialized_end=1333
 # @@protoc_insertion_point(module_scope)

@@ -79,7 +79,9 @@ class Event(google.protobuf.message.Message):
     user: builtins.str
     """The user's id; a user not seen before is created."""
     item: builtins.str
-    """The item's id; the catalog must have it. May be empty where `retracts` is set."""
+    """The item's id; the catalog must have it, unless the server is set to create what it does not know. May be empty
+    where `retracts` is set.
+    """
     kind: builtins.str
     """What happened: one of the shop's event kinds, such as "view", "cart", "purchase" or "rating"; "retract" takes an
     event back.
@@ -94,7 +96,9 @@ class Event(google.protobuf.message.Message):
     """
     @property
     def occurred_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it happened, to the microsecond; required. Later than the server's clock by over a minute: refused."""
+        """When it happened, to the microsecond; required. Later than the server's clock by more than the shop tolerates, a
+        minute by default: refused.
+        """
     @property
     def context(self) -> google.protobuf.struct_pb2.Struct:
         """Anything else worth keeping; at most 8 KiB as JSON. The model does not read it."""
@@ -198,3 +202,85 @@ class RecordEventsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing_extensions.Literal["outcomes", b"outcomes", "recorded_at", b"recorded_at"]) -> None: ...
 
 global___RecordEventsResponse = RecordEventsResponse
+
+@typing_extensions.final
+class StreamEventsRequest(google.protobuf.message.Message):
+    """Request of EventService.StreamEvents: one batch."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    EVENTS_FIELD_NUMBER: builtins.int
+    batch: builtins.int
+    """The batch's number: any to begin a stream with, 1 to 2^63, each further one higher by 1."""
+    @property
+    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Event]:
+        """The events, 1 to 1,000, in any order."""
+    def __init__(
+        self,
+        *,
+        batch: builtins.int = ...,
+        events: collections.abc.Iterable[global___Event] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["batch", b"batch", "events", b"events"]) -> None: ...
+
+global___StreamEventsRequest = StreamEventsRequest
+
+@typing_extensions.final
+class StreamEventsResponse(google.protobuf.message.Message):
+    """Answer of EventService.StreamEvents: the acknowledgement of one batch, whose accepted events are durable."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    ACCEPTED_FIELD_NUMBER: builtins.int
+    OTHERS_FIELD_NUMBER: builtins.int
+    RECORDED_AT_FIELD_NUMBER: builtins.int
+    batch: builtins.int
+    """The batch's number as in the request, 1 to 2^63."""
+    accepted: builtins.int
+    """Events that were recorded, 0 to 1,000."""
+    @property
+    def others(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RowOutcome]:
+        """The other rows: duplicates, and what was refused with its reason. Rows that were recorded are not listed: in the
+        usual case that is all of them, and an answer a row would cost as much as the events themselves.
+        """
+    @property
+    def recorded_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """The time under which the accepted events count as known."""
+    def __init__(
+        self,
+        *,
+        batch: builtins.int = ...,
+        accepted: builtins.int = ...,
+        others: collections.abc.Iterable[global___RowOutcome] | None = ...,
+        recorded_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["recorded_at", b"recorded_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["accepted", b"accepted", "batch", b"batch", "others", b"others", "recorded_at", b"recorded_at"]) -> None: ...
+
+global___StreamEventsResponse = StreamEventsResponse
+
+@typing_extensions.final
+class RowOutcome(google.protobuf.message.Message):
+    """What became of one row of a batch."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: builtins.int
+    OUTCOME_FIELD_NUMBER: builtins.int
+    row: builtins.int
+    """The row's place in the batch, from 0."""
+    @property
+    def outcome(self) -> global___EventOutcome:
+        """What became of it."""
+    def __init__(
+        self,
+        *,
+        row: builtins.int = ...,
+        outcome: global___EventOutcome | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["outcome", b"outcome"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["outcome", b"outcome", "row", b"row"]) -> None: ...
+
+global___RowOutcome = RowOutcome

@@ -20,6 +20,11 @@ class EventServiceStub(object):
                 request_serializer=penchant_dot_v1_dot_event__pb2.RecordEventsRequest.SerializeToString,
                 response_deserializer=penchant_dot_v1_dot_event__pb2.RecordEventsResponse.FromString,
                 )
+        self.StreamEvents = channel.stream_stream(
+                '/penchant.v1.EventService/StreamEvents',
+                request_serializer=penchant_dot_v1_dot_event__pb2.StreamEventsRequest.SerializeToString,
+                response_deserializer=penchant_dot_v1_dot_event__pb2.StreamEventsResponse.FromString,
+                )
 
 
 class EventServiceServicer(object):
@@ -34,6 +39,20 @@ class EventServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamEvents(self, request_iterator, context):
+        """Records events, batch after batch, over one stream that may stay open for as long as there are any. Each batch is
+        acknowledged once it is durable, in the order in which the batches were sent; like RecordEvents otherwise.
+
+        The server reads no further batch while `max_unacknowledged_batches` (see Limits) are on their way to the store; a
+        client keeps as many at hand, and after a broken stream sends again those that were not acknowledged. A batch that
+        is none (no events or too many, a wrong number) ends the stream with INVALID_ARGUMENT, once those before it are
+        acknowledged. A server that stops acknowledges what it has read and ends with UNAVAILABLE: go on with another.
+        More streams at once than `max_streams`: RESOURCE_EXHAUSTED, with RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -41,6 +60,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.RecordEvents,
                     request_deserializer=penchant_dot_v1_dot_event__pb2.RecordEventsRequest.FromString,
                     response_serializer=penchant_dot_v1_dot_event__pb2.RecordEventsResponse.SerializeToString,
+            ),
+            'StreamEvents': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamEvents,
+                    request_deserializer=penchant_dot_v1_dot_event__pb2.StreamEventsRequest.FromString,
+                    response_serializer=penchant_dot_v1_dot_event__pb2.StreamEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -67,5 +91,22 @@ class EventService(object):
         return grpc.experimental.unary_unary(request, target, '/penchant.v1.EventService/RecordEvents',
             penchant_dot_v1_dot_event__pb2.RecordEventsRequest.SerializeToString,
             penchant_dot_v1_dot_event__pb2.RecordEventsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def StreamEvents(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(request_iterator, target, '/penchant.v1.EventService/StreamEvents',
+            penchant_dot_v1_dot_event__pb2.StreamEventsRequest.SerializeToString,
+            penchant_dot_v1_dot_event__pb2.StreamEventsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -28,6 +28,19 @@ class EventServiceStub:
     """Records events, each on its own: one that is refused does not hold back the others. Sending the same events again
     is harmless. A recorded event moves its user's answers within a second on every server process.
     """
+    StreamEvents: grpc.StreamStreamMultiCallable[
+        penchant.v1.event_pb2.StreamEventsRequest,
+        penchant.v1.event_pb2.StreamEventsResponse,
+    ]
+    """Records events, batch after batch, over one stream that may stay open for as long as there are any. Each batch is
+    acknowledged once it is durable, in the order in which the batches were sent; like RecordEvents otherwise.
+
+    The server reads no further batch while `max_unacknowledged_batches` (see Limits) are on their way to the store; a
+    client keeps as many at hand, and after a broken stream sends again those that were not acknowledged. A batch that
+    is none (no events or too many, a wrong number) ends the stream with INVALID_ARGUMENT, once those before it are
+    acknowledged. A server that stops acknowledges what it has read and ends with UNAVAILABLE: go on with another.
+    More streams at once than `max_streams`: RESOURCE_EXHAUSTED, with RetryInfo.
+    """
 
 class EventServiceAsyncStub:
     """What users did. Events are only ever added: one is taken back by a later one that names it."""
@@ -38,6 +51,19 @@ class EventServiceAsyncStub:
     ]
     """Records events, each on its own: one that is refused does not hold back the others. Sending the same events again
     is harmless. A recorded event moves its user's answers within a second on every server process.
+    """
+    StreamEvents: grpc.aio.StreamStreamMultiCallable[
+        penchant.v1.event_pb2.StreamEventsRequest,
+        penchant.v1.event_pb2.StreamEventsResponse,
+    ]
+    """Records events, batch after batch, over one stream that may stay open for as long as there are any. Each batch is
+    acknowledged once it is durable, in the order in which the batches were sent; like RecordEvents otherwise.
+
+    The server reads no further batch while `max_unacknowledged_batches` (see Limits) are on their way to the store; a
+    client keeps as many at hand, and after a broken stream sends again those that were not acknowledged. A batch that
+    is none (no events or too many, a wrong number) ends the stream with INVALID_ARGUMENT, once those before it are
+    acknowledged. A server that stops acknowledges what it has read and ends with UNAVAILABLE: go on with another.
+    More streams at once than `max_streams`: RESOURCE_EXHAUSTED, with RetryInfo.
     """
 
 class EventServiceServicer(metaclass=abc.ABCMeta):
@@ -51,6 +77,21 @@ class EventServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[penchant.v1.event_pb2.RecordEventsResponse, collections.abc.Awaitable[penchant.v1.event_pb2.RecordEventsResponse]]:
         """Records events, each on its own: one that is refused does not hold back the others. Sending the same events again
         is harmless. A recorded event moves its user's answers within a second on every server process.
+        """
+    @abc.abstractmethod
+    def StreamEvents(
+        self,
+        request_iterator: _MaybeAsyncIterator[penchant.v1.event_pb2.StreamEventsRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[penchant.v1.event_pb2.StreamEventsResponse], collections.abc.AsyncIterator[penchant.v1.event_pb2.StreamEventsResponse]]:
+        """Records events, batch after batch, over one stream that may stay open for as long as there are any. Each batch is
+        acknowledged once it is durable, in the order in which the batches were sent; like RecordEvents otherwise.
+
+        The server reads no further batch while `max_unacknowledged_batches` (see Limits) are on their way to the store; a
+        client keeps as many at hand, and after a broken stream sends again those that were not acknowledged. A batch that
+        is none (no events or too many, a wrong number) ends the stream with INVALID_ARGUMENT, once those before it are
+        acknowledged. A server that stops acknowledges what it has read and ends with UNAVAILABLE: go on with another.
+        More streams at once than `max_streams`: RESOURCE_EXHAUSTED, with RetryInfo.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -30,12 +30,14 @@ class Limits(google.protobuf.message.Message):
     MAX_PAGE_SIZE_FIELD_NUMBER: builtins.int
     MAX_MESSAGE_BYTES_FIELD_NUMBER: builtins.int
     MAX_ID_BYTES_FIELD_NUMBER: builtins.int
+    MAX_UNACKNOWLEDGED_BATCHES_FIELD_NUMBER: builtins.int
+    MAX_STREAMS_FIELD_NUMBER: builtins.int
     max_k: builtins.int
     """Largest k of Recommend, GetInterests and FindSimilar."""
     max_score_items: builtins.int
     """Items per Score."""
     max_events: builtins.int
-    """Events per RecordEvents."""
+    """Events per RecordEvents, and per batch of StreamEvents."""
     max_upserts: builtins.int
     """Rows per upsert."""
     max_embedding_ids: builtins.int
@@ -48,6 +50,12 @@ class Limits(google.protobuf.message.Message):
     """Bytes per message, in either direction."""
     max_id_bytes: builtins.int
     """Bytes per id, in UTF-8."""
+    max_unacknowledged_batches: builtins.int
+    """Batches per stream of StreamEvents that the server has read and not yet acknowledged; 0 on a server that is older
+    than the rpc.
+    """
+    max_streams: builtins.int
+    """Streams of StreamEvents per server at once."""
     def __init__(
         self,
         *,
@@ -60,8 +68,10 @@ class Limits(google.protobuf.message.Message):
         max_page_size: builtins.int = ...,
         max_message_bytes: builtins.int = ...,
         max_id_bytes: builtins.int = ...,
+        max_unacknowledged_batches: builtins.int = ...,
+        max_streams: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing_extensions.Literal["max_assign_users", b"max_assign_users", "max_embedding_ids", b"max_embedding_ids", "max_events", b"max_events", "max_id_bytes", b"max_id_bytes", "max_k", b"max_k", "max_message_bytes", b"max_message_bytes", "max_page_size", b"max_page_size", "max_score_items", b"max_score_items", "max_upserts", b"max_upserts"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["max_assign_users", b"max_assign_users", "max_embedding_ids", b"max_embedding_ids", "max_events", b"max_events", "max_id_bytes", b"max_id_bytes", "max_k", b"max_k", "max_message_bytes", b"max_message_bytes", "max_page_size", b"max_page_size", "max_score_items", b"max_score_items", "max_streams", b"max_streams", "max_unacknowledged_batches", b"max_unacknowledged_batches", "max_upserts", b"max_upserts"]) -> None: ...
 
 global___Limits = Limits
 

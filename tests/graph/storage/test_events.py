@@ -142,7 +142,8 @@ def test_each_batch_is_announced_once_and_empty_ones_never(database: Database) -
     append(database, event(), event(user="bob"))
     append(database)
     with database.connect() as connection:
-        (announced,) = connection.execute(select(change.c.kind, change.c.detail)).all()
+        created, announced = connection.execute(select(change.c.kind, change.c.detail).order_by(change.c.id)).all()
+    assert (created.kind, created.detail) == ("catalog", {"items": ["tea"]})
     assert announced.kind == "events"
     assert announced.detail["count"] == 2
     assert sorted(announced.detail["users"]) == ["ann", "bob"]

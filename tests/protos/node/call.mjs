@@ -51,7 +51,12 @@ function send(rpc, request) {
   if (client[rpc].responseStream) {
     return new Promise((resolve, reject) => {
       const chunks = [];
-      const stream = client[rpc](request, deadline);
+      const uploads = client[rpc].requestStream;
+      const stream = uploads ? client[rpc](deadline) : client[rpc](request, deadline);
+      if (uploads) {
+        stream.write(request);
+        stream.end();
+      }
       stream.on("data", (chunk) => chunks.push(summary(chunk)));
       stream.on("error", reject);
       stream.on("end", () => resolve({ chunks }));
@@ -110,6 +115,7 @@ await call("UpsertUsers", { users: [{ id: own.user, attributes }] });
 const occurred_at = { seconds: Math.floor(Date.now() / 1000) - 1, nanos: 0 };
 const event = { event_id: `node-client-${Date.now()}`, user: own.user, item: own.item, kind: "view", occurred_at };
 await call("RecordEvents", { events: [event, event] });
+await call("StreamEvents", { batch: 1, events: [event] });
 await call("DeleteItem", { item: own.item });
 await call("DeleteCategory", { category: own.category });
 await call("DeleteUser", { user: own.user });
