@@ -12,6 +12,7 @@ from graph.ingest.streams import open_file
 from graph.storage.errors import BadInputError
 
 BATCH_ROWS = 250_000
+BUFFER_BYTES = 1 << 20
 
 
 class ParquetReader:
@@ -28,7 +29,8 @@ class ParquetReader:
 
     def _open(self) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(self.path)
+            # Buffered, a row group is decoded as it is read: there are files with one group for all of their rows.
+            return pq.ParquetFile(self.path, buffer_size=BUFFER_BYTES)
         except (pa.ArrowException, OSError) as error:
             raise self._broken(error) from error
 
