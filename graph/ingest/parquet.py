@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graph.ingest.batch import LINE, Batch
-from graph.ingest.streams import open_file
+from graph.ingest.sources import STANDARD_INPUT, open_file, packed_with
 from graph.storage.errors import BadInputError
 
 BATCH_ROWS = 250_000
@@ -19,6 +19,13 @@ class ParquetReader:
     def __init__(self, path: Path, needed: Sequence[str]) -> None:
         self.path = path
         self.needed = list(dict.fromkeys(needed))
+        if path == STANDARD_INPUT:
+            hint = "Write it to a file: what it holds stands at its end."
+            raise BadInputError("Parquet cannot be read from standard input.", hint=hint)
+        packing = packed_with(path)
+        if packing:
+            hint = "Unpack it first; Parquet packs its columns itself."
+            raise BadInputError(f"{path} is packed with {packing}, and Parquet cannot be read like that.", hint=hint)
         with open_file(path) as file:
             if file.read(4) != b"PAR1":
                 hint = "Say what it is with format = 'csv', 'tsv' or 'jsonl' in the mapping."
