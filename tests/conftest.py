@@ -9,9 +9,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from graph.storage.database import Database
 from migrations.commands import upgrade
+
+settings.register_profile("penchant", deadline=None)  # no test asserts a wall-clock time
+settings.load_profile("penchant")
 
 
 @pytest.fixture(scope="session")

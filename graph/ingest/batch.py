@@ -10,7 +10,11 @@ import polars as pl
 from graph.ingest.rejects import Reject
 
 LINE = "#line"
-"""The column with a row's line (or Parquet row) number; `#` keeps it apart from the source's own names."""
+"""The column with a row's line (or Parquet row) number; `#` keeps it apart from the source's own names.
+
+Where a table has several files, the number of the file stands in the bits above: `file << FILE_SHIFT | line`.
+"""
+FILE_SHIFT = 40
 
 
 @dataclass(frozen=True)

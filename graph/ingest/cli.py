@@ -11,6 +11,8 @@ from rich.table import Table
 from graph.ingest.cleaning import parse
 from graph.ingest.load import REJECTED, REPEATED, TableSummary, load
 from graph.ingest.mapping import Mapping, TableName, load_mapping
+from graph.ingest.sources import STANDARD_INPUT, expanded, shown
+from graph.ingest.tolerance import parse_tolerance
 from graph.storage.cli_errors import explained
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError
@@ -21,14 +23,18 @@ console = Console(stderr=True)
 
 _REASONS_SHOWN = 12
 CLEANING = "Cleaning that changes what the data mean: off unless asked for; the file is read twice"
+_CACHE_MIB = 256
+"""More than a server's connections have: a load writes all over the indexes, and is alone."""
 
 
 def ingest_command(
     mapping: Annotated[Path, typer.Argument(help="TOML file that says which column of the source is what.")],
-    items: Annotated[Path | None, typer.Option(help="File of the items, instead of the mapping's.")] = None,
-    users: Annotated[Path | None, typer.Option(help="File of the users, instead of the mapping's.")] = None,
-    events: Annotated[Path | None, typer.Option(help="File of the events, instead of the mapping's.")] = None,
-    categories: Annotated[Path | None, typer.Option(help="File of the categories, instead of the mapping's.")] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="File of the items, instead of the mapping's; a quoted glob, or - for stdin.")
+    ] = None,
+    users: Annotated[Path | None, typer.Option(help="The same for users.")] = None,
+    events: Annotated[Path | None, typer.Option(help="The same for events.")] = None,
+    categories: Annotated[Path | None, typer.Option(help="The same for categories.")] = None,
     base: Annotated[
         Path | None, typer.Option(help="Folder of the files that the mapping names; its own folder by default.")
     ] = None,
@@ -39,6 +45,13 @@ def ingest_command(
     rejects: Annotated[
         Path | None,
         typer.Option(help="JSON Lines file for rows that cannot be used: MAPPING.rejects.jsonl by default."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be used.")] = False,
+    max_rejects: Annotated[
+        str | None, typer.Option(help="Stop when more of a table's rows are rejected: a number, or a share such as 1%.")
+    ] = None,
+    from_rejects: Annotated[
+        Path | None, typer.Option(help="Load the rows of this rejects file, mended, instead of the tables' files.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files; write nothing to the store.")] = False,
     missing: Annotated[
@@ -71,8 +84,8 @@ def ingest_command(
 ) -> None:
     """Load catalog, users and events from CSV, TSV, JSON Lines or Parquet. Running it again doubles nothing.
 
-    Exit codes: 0 loaded (look at the summary for rejected rows), 1 every row of a table was rejected, 2 a file, the
-    mapping or the store cannot be used.
+    Text may be packed with gzip or zstd. Exit codes: 0 loaded (look at the summary for rejected rows), 1 every row of a
+    table was rejected, 2 a file, the mapping or the store cannot be used, or --strict or --max-rejects stopped it.
     """
     with explained():
         plan = load_mapping(mapping)
@@ -84,11 +97,13 @@ def ingest_command(
             k_core=k_core,
         )
         given = {"items": items, "users": users, "events": events, "categories": categories}
-        files = _files(plan, base or mapping.parent, given, only)
-        rejects = rejects or Path(f"{mapping.stem}.rejects.jsonl")
-        if any(rejects.resolve() == path.resolve() for path in [*files.values(), mapping]):
+        tolerance = parse_tolerance(max_rejects, strict=strict)
+        files = _files(plan, base or mapping.parent, given, only, from_rejects)
+        rejects = rejects or Path(f"{(from_rejects or mapping).stem}.rejects.jsonl")
+        read = [path for given_path in files.values() for path in expanded(given_path)]
+        if any(rejects.resolve() == path.resolve() for path in [*read, mapping] if path != STANDARD_INPUT):
             raise BadInputError(f"--rejects {rejects} would overwrite the file that is read.", hint="Name another one.")
-        store = None if dry_run else Database(database or Settings().database_url)
+        store = None if dry_run else Database(database or Settings().database_url, cache_mib=_CACHE_MIB)
         try:
             with _progress() as progress:
                 tasks = {name: progress.add_task(name, total=None) for name in plan.tables() if name in files}
@@ -97,8 +112,10 @@ def ingest_command(
                     plan,
                     files,
                     rejects,
-                    lambda table, done, total: progress.update(tasks[table], completed=done, total=total),
-                    cleaning,
+                    lambda table, done, total: progress.update(tasks[table], completed=done, total=total or None),
+                    tolerance=tolerance,
+                    mended=from_rejects is not None,
+                    cleaning=cleaning,
                 )
         finally:
             if store is not None:
@@ -109,9 +126,9 @@ def ingest_command(
 
 
 def _files(
-    mapping: Mapping, base: Path, given: dict[str, Path | None], only: list[str] | None
+    mapping: Mapping, base: Path, given: dict[str, Path | None], only: list[str] | None, from_rejects: Path | None
 ) -> dict[TableName, Path]:
-    """The file of each table to load. Raises BadInputError for a table that the mapping does not describe."""
+    """The file (or glob) of each table to load. Raises BadInputError for a table that the mapping does not describe."""
     described = mapping.tables()
     for name in [*(only or []), *(name for name, path in given.items() if path is not None)]:
         if name not in described:
@@ -120,13 +137,19 @@ def _files(
     for name in described:
         table = mapping.table(name)
         assert table is not None
-        path = given[name] or (base / table.file if table.file else None)
+        path = from_rejects or given[name] or _beside(base, table.file)
         if path is not None and (not only or name in only):
             files[name] = path
+    if from_rejects is not None and any(given.values()):
+        raise BadInputError("--from-rejects takes the place of the tables' files.", hint="Leave them out.")
     if not files:
         hint = "Write file = … into the mapping, or name a file with --items, --users, --events or --categories."
         raise BadInputError("There is no file to load.", hint=hint)
     return files
+
+
+def _beside(base: Path, file: Path | None) -> Path | None:
+    return file if file in (None, STANDARD_INPUT) else base / file
 
 
 def _progress() -> Progress:
@@ -144,7 +167,7 @@ def _print(summaries: list[TableSummary], rejects: Path, *, dry_run: bool) -> No
         table.add_column(name, justify="right")
     for summary in summaries:
         counts = [f"{summary.counts[name]:,}" if summary.counts[name] else "–" for name in names]
-        table.add_row(summary.table, summary.file.name, f"{summary.rows:,}", *counts, f"{summary.seconds:.1f}")
+        table.add_row(summary.table, shown(summary.files), f"{summary.rows:,}", *counts, f"{summary.seconds:.1f}")
     console.print(table)
     for summary in summaries:
         for note in summary.notes:

@@ -16,6 +16,7 @@ import pyarrow.csv as pa_csv
 from graph.ingest.batch import LINE, Batch
 from graph.ingest.mapping import TableMapping
 from graph.ingest.rejects import Reject
+from graph.ingest.sources import size
 from graph.ingest.streams import Block, blocks
 from graph.storage.errors import BadInputError
 
@@ -41,7 +42,7 @@ class DelimitedReader:
         twice = {name for name in self.columns if self.columns.count(name) > 1}
         if twice:
             raise BadInputError(f"{path} has the column {min(twice)!r} more than once.", hint="Rename one of them.")
-        self.total = path.stat().st_size
+        self.total = size(path)
 
     def batches(self) -> Iterator[Batch]:
         skip_header = self._has_header
@@ -70,7 +71,7 @@ class DelimitedReader:
 
         def set_aside(row: pa_csv.InvalidRow) -> str:
             reason = f"{row.actual_columns} columns instead of {row.expected_columns}"
-            ragged.append(Reject(block.first_line + row.number - 1, reason, row.text))
+            ragged.append(Reject(block.first_line + row.number - 1, reason, row.text, self.columns))
             return "skip"
 
         # Arrow would tell us of broken bytes too, but not when they stand in a ragged row.
@@ -107,12 +108,13 @@ class DelimitedReader:
         line = block.first_line
         for values, text, lines in self._records(block):
             if isinstance(values, str):
-                rejects.append(Reject(line, values, text))
+                rejects.append(Reject(line, values, text, self.columns))
             elif len(values) == len(self.columns):
                 rows.append(values)
                 numbers.append(line)
             elif text.strip():
-                rejects.append(Reject(line, f"{len(values)} columns instead of {len(self.columns)}", text))
+                reason = f"{len(values)} columns instead of {len(self.columns)}"
+                rejects.append(Reject(line, reason, text, self.columns))
             line += lines
         frame = pl.DataFrame(rows, schema=dict.fromkeys(self.columns, pl.String()), orient="row")
         frame = frame.with_columns(pl.all().replace("", None)) if rows else frame

@@ -11,6 +11,7 @@ import polars as pl
 from graph.ingest.batch import LINE, Batch
 from graph.ingest.mapping import TableMapping
 from graph.ingest.rejects import Reject
+from graph.ingest.sources import size
 from graph.ingest.streams import Block, blocks
 
 
@@ -20,7 +21,7 @@ class JsonLinesReader:
     def __init__(self, path: Path, table: TableMapping) -> None:
         self.path = path
         self.encoding = table.encoding
-        self.total = path.stat().st_size
+        self.total = size(path)
 
     def batches(self) -> Iterator[Batch]:
         for block in blocks(self.path, self.encoding):
@@ -43,19 +44,19 @@ def _line_by_line(block: Block) -> Batch:
     numbers: list[int] = []
     rejects: list[Reject] = []
     for number, raw in enumerate(block.text.removesuffix(b"\n").split(b"\n"), block.first_line):
-        row = _parse(raw) if raw.strip() else None
+        row = parse_object(raw) if raw.strip() else None
         if isinstance(row, dict):
             rows.append(row)
             numbers.append(number)
         elif row is not None:
             rejects.append(Reject(number, row, raw.decode("utf-8", "backslashreplace").strip()))
     names = dict.fromkeys(name for row in rows for name in row)
-    columns = [_column(name, [row.get(name) for row in rows]) for name in names]
+    columns = [column_of(name, [row.get(name) for row in rows]) for name in names]
     frame = pl.DataFrame([*columns, pl.Series(LINE, np.array(numbers, dtype=np.int64))])
     return Batch(frame, block.consumed, rejects)
 
 
-def _parse(raw: bytes) -> dict[str, Any] | str:
+def parse_object(raw: bytes) -> dict[str, Any] | str:
     """The line's object, or why it has none."""
     try:
         row = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
@@ -75,7 +76,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _column(name: str, values: list[Any]) -> pl.Series:
+def column_of(name: str, values: list[Any]) -> pl.Series:
     """One type a column, as Polars would have it; where values differ in kind, each becomes its text."""
     if any(isinstance(value, list) for value in values):
         texts = [None if v is None else [_text(x) for x in (v if isinstance(v, list) else [v])] for v in values]
@@ -87,4 +88,6 @@ def _column(name: str, values: list[Any]) -> pl.Series:
 
 
 def _text(value: Any) -> str | None:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # as expressions.text has it, so that 42.0 is one id whatever its neighbours are
     return value if isinstance(value, str) or value is None else json.dumps(value, ensure_ascii=False)

@@ -6,15 +6,16 @@ Every batch is one transaction and every write is idempotent, so a load that was
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
 
-from graph.ingest.batch import LINE, Batch, Reader
+from graph.ingest.batch import FILE_SHIFT, LINE, Batch, Reader
 from graph.ingest.cleaning import NOTHING, Batches, Cleaning, clean_events, clean_rows, told
 from graph.ingest.mapping import Categories, Events, Items, Mapping, TableMapping, TableName, Users
+from graph.ingest.mended import MendedReader
 from graph.ingest.normalise import (
     Normal,
     normalise_categories,
@@ -28,9 +29,12 @@ from graph.ingest.numeric_fields import NumericFields
 from graph.ingest.readers import open_reader, refuse_missing
 from graph.ingest.rejects import Reject, RejectsFile
 from graph.ingest.repeats import Repeats
+from graph.ingest.sources import STANDARD_INPUT, expanded
+from graph.ingest.tolerance import Tolerance
 from graph.storage.categories import upsert_categories
 from graph.storage.columns import CATEGORIES, EVENTS, ITEMS, USERS
 from graph.storage.database import Database
+from graph.storage.errors import BadInputError
 from graph.storage.event_ids import EventIds
 from graph.storage.events import append_events
 from graph.storage.items import upsert_items
@@ -41,7 +45,7 @@ from graph.threads import ahead
 
 T = TypeVar("T", bound=TableMapping)
 Progress = Callable[[TableName, int, int], None]
-"""Called after every batch with the table, how much of its file is read, and of how much (bytes or rows)."""
+"""Called after every batch with the table, how much of its files is read, and of how much: bytes or rows, 0 unknown."""
 
 REPEATED = "repeated"
 REJECTED = "rejected"
@@ -49,11 +53,11 @@ REJECTED = "rejected"
 
 @dataclass
 class TableSummary:
-    """What became of one file. `counts`: accepted, duplicate, unchanged, repeated, cleaned (left out), rejected; of the
-    last there are `reasons`."""
+    """What became of a table's files. `counts`: accepted, duplicate, unchanged, repeated, cleaned (left out), rejected;
+    of the last there are `reasons`."""
 
     table: TableName
-    file: Path
+    files: list[Path]
     rows: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -63,45 +67,60 @@ class TableSummary:
 
 @dataclass
 class Load:
-    """One run. `database` None is a dry run: all that can be said without the store is said, nothing is written."""
+    """One run. `database` None is a dry run: all that can be said without the store is said, nothing is written.
+
+    `mended`: the files are rejects files of earlier loads, their rows mended.
+    """
 
     database: Database | None
     source: str
     rejects: RejectsFile
     progress: Progress | None = None
     cleaning: Cleaning = NOTHING
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    mended: bool = False
     recorded_at: int = field(default_factory=now_us)
     _known_nodes: set[str] = field(default_factory=set)
 
     def run(self, mapping: Mapping, files: dict[TableName, Path]) -> Iterator[TableSummary]:
-        """Load each table that has a file; a summary follows each. Raises PenchantError for a file bad as a whole."""
+        """Load each table that has files; a summary follows each. Raises PenchantError for a file bad as a whole."""
         self.cleaning.check(mapping)
-        opened = {name: (table, open_reader(files[name], table)) for name, table in _given(mapping, files)}
+        if sum(path == STANDARD_INPUT for path in files.values()) > 1:
+            raise BadInputError("Standard input can hold one table only.", hint="Name a file for the others.")
+        opened = {
+            name: (table, self._open(name, table, files[name], is_first=number == 0))
+            for number, (name, table) in enumerate(_given(mapping, files))
+        }
         if self.database is not None:
             self.database.require_schema()
-        for name, (table, reader) in opened.items():
+        for name, (table, readers) in opened.items():
             started = time.perf_counter()
-            summary = TableSummary(name, reader.path)
-            self._load(table, reader, summary)
+            summary = TableSummary(name, [reader.path for reader in readers])
+            self._load(table, readers, summary)
             summary.seconds = time.perf_counter() - started
             yield summary
 
-    def _load(self, table: TableMapping, reader: Reader, summary: TableSummary) -> None:
+    def _open(self, name: TableName, table: TableMapping, path: Path, *, is_first: bool) -> list[Reader]:
+        if self.mended:
+            return [MendedReader(path, name, table, reports_broken=is_first)]
+        return [open_reader(one, table) for one in expanded(path)]
+
+    def _load(self, table: TableMapping, readers: list[Reader], summary: TableSummary) -> None:
         match table:
             case Categories():
-                self._load_categories(table, reader, summary)
+                self._load_categories(table, readers, summary)
             case Items():
-                self._load_items(table, reader, summary)
+                self._load_items(table, readers, summary)
             case Users():
-                self._load_users(table, reader, summary)
+                self._load_users(table, readers, summary)
             case Events():
-                self._load_events(table, reader, summary)
+                self._load_events(table, readers, summary)
 
-    def _load_categories(self, table: Categories, reader: Reader, summary: TableSummary) -> None:
+    def _load_categories(self, table: Categories, readers: list[Reader], summary: TableSummary) -> None:
         # A parent may stand anywhere in the file, so the tree is written as a whole; trees are small.
-        repeats = Repeats()
+        repeats = Repeats([str(path) for path in summary.files])
         batches: list[tuple[pl.DataFrame, pl.DataFrame]] = []
-        for batch, normal in self._batches(table, reader, summary, normalise_categories):
+        for batch, normal in self._batches(table, readers, summary, normalise_categories):
             self._create_nodes(normal.nodes)
             batches.append((self._kept(batch, normal, repeats, summary), batch.rows))
         if not batches:
@@ -113,14 +132,16 @@ class Load:
             outcomes = upsert_categories(self.database, table_, recorded_at=self.recorded_at)
             self._note(outcomes, rows[LINE], sources, summary)
 
-    def _load_items(self, table: Items, reader: Reader, summary: TableSummary) -> None:
-        repeats = Repeats()
-        fields = clean_rows(self.cleaning, "items", table, self._first_reading(table, reader, normalise_items, summary))
+    def _load_items(self, table: Items, readers: list[Reader], summary: TableSummary) -> None:
+        repeats = Repeats([str(path) for path in summary.files])
+        fields = clean_rows(
+            self.cleaning, "items", table, self._first_reading(table, readers, normalise_items, summary)
+        )
 
         def cleaned(rows: pl.DataFrame, table: Items) -> Normal:
             return normalise_items(fields.apply(rows) if fields else rows, table)
 
-        for batch, normal in self._batches(table, reader, summary, cleaned):
+        for batch, normal in self._batches(table, readers, summary, cleaned):
             self._create_nodes(normal.nodes)
             rows = self._kept(batch, normal, repeats, summary)
             if self.database is not None:
@@ -129,14 +150,16 @@ class Load:
                 self._note(outcomes, rows[LINE], batch.rows, summary)
         self._note_cleaning(fields, summary)
 
-    def _load_users(self, table: Users, reader: Reader, summary: TableSummary) -> None:
-        repeats = Repeats()
-        fields = clean_rows(self.cleaning, "users", table, self._first_reading(table, reader, normalise_users, summary))
+    def _load_users(self, table: Users, readers: list[Reader], summary: TableSummary) -> None:
+        repeats = Repeats([str(path) for path in summary.files])
+        fields = clean_rows(
+            self.cleaning, "users", table, self._first_reading(table, readers, normalise_users, summary)
+        )
 
         def cleaned(rows: pl.DataFrame, table: Users) -> Normal:
             return normalise_users(fields.apply(rows) if fields else rows, table)
 
-        for batch, normal in self._batches(table, reader, summary, cleaned):
+        for batch, normal in self._batches(table, readers, summary, cleaned):
             rows = self._kept(batch, normal, repeats, summary)
             if self.database is not None:
                 users = to_arrow(rows.drop(LINE), USERS)
@@ -144,10 +167,10 @@ class Load:
                 self._note(outcomes, rows[LINE], batch.rows, summary)
         self._note_cleaning(fields, summary)
 
-    def _load_events(self, table: Events, reader: Reader, summary: TableSummary) -> None:
+    def _load_events(self, table: Events, readers: list[Reader], summary: TableSummary) -> None:
         ids = EventIds(self.source)
-        cleaner = clean_events(self.cleaning, table, self._first_reading(table, reader, normalise_events, summary))
-        for batch, normal in self._batches(table, reader, summary, normalise_events):
+        cleaner = clean_events(self.cleaning, table, self._first_reading(table, readers, normalise_events, summary))
+        for batch, normal in self._batches(table, readers, summary, normalise_events):
             self._reject(normal.rejects, summary)
             clean = cleaner.next_batch(normal.rows.height) if cleaner else None
             if self.database is not None:
@@ -168,40 +191,60 @@ class Load:
             summary.notes += told(cleaner.fields, cleaner.dropped)
 
     def _first_reading(
-        self, table: T, reader: Reader, normalise: Callable[[pl.DataFrame, T], Normal], summary: TableSummary
+        self, table: T, readers: list[Reader], normalise: Callable[[pl.DataFrame, T], Normal], summary: TableSummary
     ) -> Batches:
-        """For a cleaning, which has to know the whole file before it changes any of it. Rejects are told later."""
+        """For a cleaning, which has to know all before it changes any of it. Rejects are told at the second reading.
+
+        Raises BadInputError for what can be read only once, or holds but the bad rows of a file.
+        """
 
         def batches() -> Iterator[tuple[pl.DataFrame, Normal]]:
-            for batch in reader.batches():
-                if batch.rows.height:
-                    yield batch.rows, normalise(batch.rows, table)
-                if self.progress is not None:
-                    self.progress(summary.table, batch.done, reader.total)
+            if self.mended or STANDARD_INPUT in summary.files:
+                what = "The rows of a rejects file" if self.mended else "Standard input"
+                raise BadInputError(
+                    f"{what} cannot be cleaned: cleaning first learns what is usual in the whole file.",
+                    hint="Clean when loading from files, or leave the cleaning out.",
+                )
+            done, total = 0, sum(reader.total for reader in readers)
+            for number, reader in enumerate(readers):
+                read = 0
+                for batch in (_numbered(batch, number) for batch in reader.batches()):
+                    if batch.rows.height:
+                        yield batch.rows, normalise(batch.rows, table)
+                    read = batch.done
+                    if self.progress is not None:
+                        self.progress(summary.table, done + read, total)
+                done += read
 
         return batches
 
     def _batches(
-        self, table: T, reader: Reader, summary: TableSummary, normalise: Callable[[pl.DataFrame, T], Normal]
+        self, table: T, readers: list[Reader], summary: TableSummary, normalise: Callable[[pl.DataFrame, T], Normal]
     ) -> Iterator[tuple[Batch, Normal]]:
-        """The reader's batches, normalised; counts rows, sets aside the lines that are none, reports progress.
+        """The readers' batches, normalised; counts rows, sets aside the lines that are none, reports progress.
 
         The next batch is read and normalised in a thread while the store takes the last one.
         """
-        seen: set[str] = set()
-        for batch, normal in ahead((batch, normalise(batch.rows, table)) for batch in reader.batches()):
-            if reader.columns is None and not seen and batch.rows.height:
-                refuse_missing(reader.path, table.required(), [name for name in batch.rows.columns if name != LINE])
-            seen.update(batch.rows.columns)
-            summary.rows += batch.rows.height + len(batch.rejects)
-            self._reject(batch.rejects, summary)
-            if batch.rows.height:
-                yield batch, normal
-            if self.progress is not None:
-                self.progress(summary.table, batch.done, reader.total)
-        if reader.columns is None and seen:
-            missing = [name for name in dict.fromkeys(table.optional()) if name not in seen]
-            summary.notes += [f"no line of {reader.path.name} has {name!r}" for name in missing]
+        done, total = 0, sum(reader.total for reader in readers)
+        for number, reader in enumerate(readers):
+            seen: set[str] = set()
+            numbered = (_numbered(batch, number) for batch in reader.batches())
+            read = 0
+            for batch, normal in ahead((batch, normalise(batch.rows, table)) for batch in numbered):
+                if reader.columns is None and not seen and batch.rows.height:
+                    refuse_missing(reader.path, table.required(), [name for name in batch.rows.columns if name != LINE])
+                seen.update(batch.rows.columns)
+                summary.rows += batch.rows.height + len(batch.rejects)
+                self._reject(batch.rejects, summary)
+                if batch.rows.height:
+                    yield batch, normal
+                read = batch.done
+                if self.progress is not None:
+                    self.progress(summary.table, done + read, total)
+            done += read
+            if reader.columns is None and seen:
+                missing = [name for name in dict.fromkeys(table.optional()) if name not in seen]
+                summary.notes += [f"no line of {reader.path.name} has {name!r}" for name in missing]
 
     def _kept(self, batch: Batch, normal: Normal, repeats: Repeats, summary: TableSummary) -> pl.DataFrame:
         """The rows to store, repeated ids sorted out."""
@@ -215,7 +258,9 @@ class Load:
         summary.counts[REJECTED] += len(rejects)
         # Reasons name values ("unknown kind: 'x7'"); the summary counts them without.
         summary.reasons.update(reject.reason.split(":")[0] for reject in rejects)
-        self.rejects.add(summary.table, summary.file, rejects)
+        placed = [_placed(reject, summary.files) for reject in rejects]
+        self.rejects.add(summary.table, placed)
+        self.tolerance.check(summary.table, summary.rows, summary.counts[REJECTED], placed)
 
     def _reject_lines(self, refused: pl.DataFrame, sources: pl.DataFrame, summary: TableSummary) -> None:
         """`refused` has LINE and `reason`, `sources` the rows as they were read."""
@@ -250,6 +295,19 @@ class Load:
             self._known_nodes.update(new["category"])
 
 
+def _numbered(batch: Batch, file: int) -> Batch:
+    """The batch with the number of its file in LINE."""
+    if file == 0:
+        return batch
+    rejects = [replace(reject, line=reject.line | file << FILE_SHIFT) for reject in batch.rejects]
+    return replace(batch, rows=batch.rows.with_columns(pl.col(LINE) + (file << FILE_SHIFT)), rejects=rejects)
+
+
+def _placed(reject: Reject, files: list[Path]) -> tuple[str, Reject]:
+    """(the file, the reject with its line there)."""
+    return str(files[reject.line >> FILE_SHIFT]), replace(reject, line=reject.line & ((1 << FILE_SHIFT) - 1))
+
+
 def _given(mapping: Mapping, files: dict[TableName, Path]) -> Sequence[tuple[TableName, TableMapping]]:
     tables = [(name, mapping.table(name)) for name in mapping.tables() if name in files]
     return [(name, table) for name, table in tables if table is not None]
@@ -261,14 +319,19 @@ def load(
     files: dict[TableName, Path],
     rejects: Path,
     progress: Progress | None = None,
+    *,
+    tolerance: Tolerance | None = None,
+    mended: bool = False,
     cleaning: Cleaning = NOTHING,
 ) -> list[TableSummary]:
-    """Load `files` (table -> path) as `mapping` says; bad rows go to `rejects`. `database` None only checks.
+    """Load `files` (table -> path, glob or -) as `mapping` says; bad rows go to `rejects`. `database` None only checks.
 
-    Raises PenchantError for a file that is bad as a whole; what was stored before stays and is found again next time.
+    `mended`: the files are rejects files. Raises PenchantError for a file that is bad as a whole, or with more bad rows
+    than `tolerance` allows; what was stored before stays and is found again next time.
     """
     rejects_file = RejectsFile(rejects)
     try:
-        return list(Load(database, mapping.source, rejects_file, progress, cleaning).run(mapping, files))
+        run = Load(database, mapping.source, rejects_file, progress, cleaning, tolerance or Tolerance(), mended)
+        return list(run.run(mapping, files))
     finally:
         rejects_file.close()

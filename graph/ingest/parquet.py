@@ -8,16 +8,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graph.ingest.batch import LINE, Batch
-from graph.ingest.streams import open_file
+from graph.ingest.sources import STANDARD_INPUT, open_file, packed_with
 from graph.storage.errors import BadInputError
 
 BATCH_ROWS = 250_000
+BUFFER_BYTES = 1 << 20
 
 
 class ParquetReader:
     def __init__(self, path: Path, needed: Sequence[str]) -> None:
         self.path = path
         self.needed = list(dict.fromkeys(needed))
+        if path == STANDARD_INPUT:
+            hint = "Write it to a file: what it holds stands at its end."
+            raise BadInputError("Parquet cannot be read from standard input.", hint=hint)
+        packing = packed_with(path)
+        if packing:
+            hint = "Unpack it first; Parquet packs its columns itself."
+            raise BadInputError(f"{path} is packed with {packing}, and Parquet cannot be read like that.", hint=hint)
         with open_file(path) as file:
             if file.read(4) != b"PAR1":
                 hint = "Say what it is with format = 'csv', 'tsv' or 'jsonl' in the mapping."
@@ -28,7 +36,8 @@ class ParquetReader:
 
     def _open(self) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(self.path)
+            # Buffered, a row group is decoded as it is read: there are files with one group for all of their rows.
+            return pq.ParquetFile(self.path, buffer_size=BUFFER_BYTES)
         except (pa.ArrowException, OSError) as error:
             raise self._broken(error) from error
 

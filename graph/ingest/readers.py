@@ -9,7 +9,7 @@ from graph.ingest.delimited import DelimitedReader
 from graph.ingest.json_lines import JsonLinesReader
 from graph.ingest.mapping import SUFFIXES, FileFormat, TableMapping
 from graph.ingest.parquet import ParquetReader
-from graph.ingest.streams import open_file
+from graph.ingest.sources import STANDARD_INPUT, open_file, unpacked_name
 from graph.storage.errors import BadInputError
 
 
@@ -37,10 +37,11 @@ def _reader(path: Path, table: TableMapping, needed: list[str]) -> Reader:
 
 def _format_of(path: Path) -> FileFormat:
     try:
-        return SUFFIXES[path.suffix.lower()]
+        return SUFFIXES[unpacked_name(path).suffix.lower()]
     except KeyError:
         hint = "Say format = 'csv', 'tsv', 'jsonl' or 'parquet' in the mapping."
-        raise BadInputError(f"The name of {path} does not say what format it has.", hint=hint) from None
+        said = "Standard input" if path == STANDARD_INPUT else f"The name of {path}"
+        raise BadInputError(f"{said} does not say what format it has.", hint=hint) from None
 
 
 def refuse_missing(path: Path, needed: Iterable[str], columns: list[str]) -> None:

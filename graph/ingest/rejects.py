@@ -1,7 +1,9 @@
 """Rows that cannot be used, set aside with file, line and reason: one JSON object a line."""
 
 import json
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,12 +12,14 @@ from typing import IO, Any
 class Reject:
     """`line` counts from 1, the header included; in Parquet, which has no lines, it is the row, from 1.
 
-    `row` holds the columns where the line could be split into them, otherwise the line's text.
+    `row` holds the columns where the line could be split into them, otherwise the line's text; `columns` are the names
+    that its values would have had, None where the text names them itself (JSON) or they are in `row`.
     """
 
     line: int
     reason: str
     row: dict[str, Any] | str
+    columns: list[str] | None = None
 
 
 class RejectsFile:
@@ -25,13 +29,15 @@ class RejectsFile:
         self.path = path
         self._file: IO[str] | None = None
 
-    def add(self, table: str, source: Path, rejects: list[Reject]) -> None:
-        if not rejects:
-            return
-        if self._file is None:
-            self._file = self.path.open("w", encoding="utf-8")
-        for reject in rejects:
-            record = {"table": table, "file": str(source), **asdict(reject)}
+    def add(self, table: str, rejects: Iterable[tuple[str, Reject]]) -> None:
+        """`rejects` with the files that they stand in."""
+        for source, reject in rejects:
+            if self._file is None:
+                self._file = self.path.open("w", encoding="utf-8")
+            row = reject.row if isinstance(reject.row, str) else {k: _json(v) for k, v in reject.row.items()}
+            record = {"table": table, "file": source, "line": reject.line, "reason": reject.reason, "row": row}
+            if reject.columns is not None:
+                record["columns"] = reject.columns
             self._file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
 
     def close(self) -> None:
@@ -39,3 +45,8 @@ class RejectsFile:
             self._file.close()
         else:
             self.path.unlink(missing_ok=True)
+
+
+def _json(value: Any) -> Any:
+    """NaN and infinity as text: JSON has no such numbers, and a rejects file can be read again."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

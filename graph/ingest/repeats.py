@@ -4,15 +4,16 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from graph.ingest.batch import LINE
+from graph.ingest.batch import FILE_SHIFT, LINE
 
 _SEEN = {"key": pl.UInt64, "content": pl.UInt64, "first": pl.Int64}
 
 
 @dataclass
 class Repeats:
-    """Remembers a number per row, id and version, over the batches of one table."""
+    """Remembers a number per row, id and version, over the batches of one table, whose LINE is unique."""
 
+    files: list[str] = field(default_factory=list)
     seen: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SEEN))
 
     def sort_out(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
@@ -29,6 +30,9 @@ class Repeats:
         is_first = found["first"] == rows[LINE]
         is_same = ~is_first & (found["content"] == marked["content"])
         conflict = ~is_first & ~is_same
-        where = pl.concat_str([pl.lit("id given twice with other content: first in line "), found["first"]])
+        line, file = found["first"] & ((1 << FILE_SHIFT) - 1), found["first"] // (1 << FILE_SHIFT)
+        where = pl.concat_str([pl.lit("id given twice with other content: first in line "), line])
+        if len(self.files) > 1:
+            where = pl.concat_str([where, pl.lit(" of "), pl.Series(self.files).gather(file)])
         refused = rows.select(LINE, reason=where).filter(conflict)
         return rows.filter(is_first), refused, int(is_same.sum())

@@ -4,9 +4,9 @@ import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from graph.storage.errors import BadInputError, NotFoundError
+from graph.ingest.sources import Unpacked
+from graph.storage.errors import BadInputError
 
 BLOCK_BYTES = 16 << 20
 LONGEST_RECORD_BYTES = 4 * BLOCK_BYTES
@@ -25,24 +25,11 @@ _WIDE_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 @dataclass(frozen=True)
 class Block:
-    """UTF-8 text of whole lines; `first_line` is the number of its first one; `consumed` bytes of the file so far."""
+    """UTF-8 text of whole lines; `first_line` numbers the first one; `consumed` bytes of the file, packed as it is."""
 
     text: bytes
     first_line: int
     consumed: int
-
-
-def open_file(path: Path) -> IO[bytes]:
-    """Raises NotFoundError or BadInputError in one sentence instead of the operating system's words."""
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        hint = "Name it in the mapping (relative to the mapping file or to --base) or on the command line."
-        raise NotFoundError(f"There is no file {path}.", hint=hint) from None
-    except IsADirectoryError:
-        raise BadInputError(f"{path} is a folder.", hint="Name a file.") from None
-    except OSError as error:
-        raise BadInputError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def refuse_other_formats(path: Path, head: bytes, encoding: str) -> None:
@@ -66,17 +53,19 @@ def blocks(path: Path, encoding: str = "utf-8", *, quote: bytes | None = None) -
     record. An opening quote that is never closed makes that impossible; past LONGEST_RECORD_BYTES any line end will do.
     """
     decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("replace")
-    rest, line, consumed = b"", 1, 0
-    with open_file(path) as file:
+    rest, line = b"", 1
+    with Unpacked(path) as file:
+        first = True
         while True:
             chunk = file.read(BLOCK_BYTES)
             last = not chunk
-            if consumed == 0:
+            if first:
                 refuse_other_formats(path, chunk[:4096], encoding)
             text = decoder.decode(chunk, last).encode() if decoder else chunk
-            if consumed == 0:
+            if first:
                 text = text.removeprefix(codecs.BOM_UTF8)
-            consumed = file.tell()
+            first = False
+            consumed = file.consumed
             text = rest + text
             end = len(text) if last else _record_end(text, quote)
             block, rest = text[:end], text[end:]

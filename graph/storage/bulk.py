@@ -8,7 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from sqlalchemy import JSON, BigInteger, Connection, Select, Table, TableValuedAlias, Text, bindparam, column, func
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    CursorResult,
+    Select,
+    Table,
+    TableValuedAlias,
+    Text,
+    bindparam,
+    column,
+    func,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from graph.storage.rules import written_json
@@ -24,13 +36,23 @@ def append_rows(connection: Connection, table: Table, frame: pl.DataFrame) -> No
     try:
         if connection.dialect.name == "sqlite":
             marks = ", ".join("?" * frame.width)
-            cursor.executemany(f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})", frame.rows())  # noqa: S608
+            rows: Any = zip(*(column.to_list() for column in frame), strict=True)  # any iterable will do
+            cursor.executemany(f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})", rows)  # noqa: S608
         else:
             with cursor.copy(f"COPY {quote(table.name)} ({columns}) FROM STDIN (FORMAT csv)") as copy:
                 # Quoted always: unquoted emptiness is NULL, quoted emptiness an empty string.
                 copy.write(frame.write_csv(include_header=False, quote_style="non_numeric"))
     finally:
         cursor.close()
+
+
+def plain_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a `query` over text and integers as the driver has them: SQLAlchemy's cost more than fetching."""
+    result = connection.execute(query)
+    assert isinstance(result, CursorResult)
+    rows = list(result.cursor.fetchall()) if result.cursor is not None else []
+    result.close()
+    return rows
 
 
 def read_frame(connection: Connection, query: Select[Any], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:

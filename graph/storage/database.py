@@ -27,11 +27,16 @@ Result = TypeVar("Result")
 class Database:
     """A store on SQLite (`sqlite:///file.db`) or PostgreSQL (`postgresql+psycopg://…`). Threads may share it."""
 
-    def __init__(self, url: str | URL) -> None:
-        """Opens lazily: nothing is contacted before the first use. Raises BadInputError for an unusable `url`."""
+    def __init__(self, url: str | URL, *, cache_mib: int = sqlite.CACHE_MIB) -> None:
+        """Opens lazily: nothing is contacted before the first use. Raises BadInputError for an unusable `url`.
+
+        `cache_mib`: pages that a connection may keep, of SQLite; PostgreSQL has memory of its own.
+        """
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine: Engine = (sqlite if self.is_sqlite else postgresql).make_engine(self.url)
+        self.engine: Engine = (
+            sqlite.make_engine(self.url, cache_mib) if self.is_sqlite else postgresql.make_engine(self.url)
+        )
         self._writer = self.engine.execution_options(**{sqlite.IMMEDIATE: True})
 
     def __repr__(self) -> str:
@@ -44,12 +49,16 @@ class Database:
             yield connection
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """A write transaction, committed at the end and rolled back by an exception. Raises as `connect` does."""
-        with _explained(self), self._writer.begin() as connection:
+    def begin(self, *, resolved: bool = False) -> Iterator[Connection]:
+        """A write transaction, committed at the end and rolled back by an exception. Raises as `connect` does.
+
+        `resolved`: it looks up every row that it refers to, so that SQLite need not do it again.
+        """
+        writer = self._writer.execution_options(**{sqlite.RESOLVED: True}) if resolved else self._writer
+        with _explained(self), writer.begin() as connection:
             yield connection
 
-    def transact(self, work: Callable[[Connection], Result]) -> Result:
+    def transact(self, work: Callable[[Connection], Result], *, resolved: bool = False) -> Result:
         """Runs `work` in a write transaction; again from the start where another writer on PostgreSQL came before it.
 
         `work` looks first and writes then; between the two another transaction may have added the same row, or wait for
@@ -57,12 +66,12 @@ class Database:
         """
         for _ in range(ATTEMPTS - 1):
             try:
-                with self.begin() as connection:
+                with self.begin(resolved=resolved) as connection:
                     return work(connection)
             except (DBAPIError, psycopg.Error) as error:
                 if not _was_overtaken(error):
                     raise
-        with self.begin() as connection:
+        with self.begin(resolved=resolved) as connection:
             return work(connection)
 
     def read(self, statement: Select[Any] | str, schema: pa.Schema | None = None) -> pa.Table:

@@ -1,9 +1,12 @@
 """Ids for events whose source has none: made from the content, so that loading a file again adds nothing."""
 
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 import numpy as np
 import polars as pl
+
+from graph.storage.occurrences import Occurrences
 
 _TEXTS = ("user", "item", "kind", "context", "session_key", "retracts")
 _NUMBERS = ("occurred_at", "sequence")
@@ -14,13 +17,12 @@ class EventIds:
 
     id = hash(source, user, item, kind, time, value, context, session, sequence, retracts, n): rows equal in all of it
     are told apart by their number n among their equals, counted over the load and not over a batch, whose borders are
-    accidental. Keeps 12 bytes for each row seen.
+    accidental. Memory stays flat (see occurrences.py).
     """
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._keys = np.empty(0, np.uint64)  # sorted
-        self._counts = np.empty(0, np.int32)
+        self._seen = Occurrences()
 
     def fill(self, frame: pl.DataFrame) -> pl.DataFrame:
         """`frame` (columns as in columns.EVENTS) with every null `event_id` filled."""
@@ -33,10 +35,10 @@ class EventIds:
         return frame.with_columns(pl.Series("event_id", filled, pl.String))
 
     def _ids(self, frame: pl.DataFrame) -> list[str]:
-        digests = [blake2b(key.encode(), digest_size=16).digest() for key in self._contents(frame)]
-        keys = np.frombuffer(b"".join(digests), np.uint64)[::2]
-        numbers = self._number(keys)
-        ids = [digest.hex() for digest in digests]
+        digests = list(_digests(self._contents(frame)))
+        joined = b"".join(digests)
+        numbers = self._seen.number(np.frombuffer(joined, np.uint64)[::2])
+        ids = joined.hex("\n", 16).split("\n")
         for row in np.flatnonzero(numbers):
             ids[row] = blake2b(digests[row] + int(numbers[row]).to_bytes(8, "little"), digest_size=16).hexdigest()
         return ids
@@ -50,25 +52,27 @@ class EventIds:
         parts += [pl.col(name).cast(pl.String).fill_null("-") for name in _NUMBERS]
         # The bits of the number: how a float is written as text may change between versions. + 0.0 makes -0.0 a 0.0.
         parts.append((pl.col("value") + 0.0).reinterpret(signed=True).cast(pl.String).fill_null("-"))
-        return frame.select(pl.concat_str(parts, separator=":")).to_series().to_list()
+        return frame.select(pl.concat_str(_settled(frame, parts), separator=":")).to_series().to_list()
 
-    def _number(self, keys: np.ndarray) -> np.ndarray:
-        """For each key, how many equal ones came before it in this load."""
-        unique, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        order = np.argsort(inverse, kind="stable")
-        starts = np.repeat(np.cumsum(counts) - counts, counts)
-        within = np.empty(len(keys), np.int64)
-        within[order] = np.arange(len(keys)) - starts
 
-        place = np.searchsorted(self._keys, unique)
-        found = np.zeros(len(unique), bool)
-        inside = place < len(self._keys)
-        found[inside] = self._keys[place[inside]] == unique[inside]
-        before = np.zeros(len(unique), np.int64)
-        before[found] = self._counts[place[found]]
+def _digests(texts: Iterable[str]) -> Iterator[bytes]:
+    """blake2b-128 of each text. Copying a hash that has read nothing is three times as fast as making one."""
+    fresh = blake2b(digest_size=16)
+    for text in texts:
+        one = fresh.copy()
+        one.update(text.encode())
+        yield one.digest()
 
-        self._counts[place[found]] += counts[found].astype(np.int32)
-        self._keys = np.insert(self._keys, place[~found], unique[~found])
-        self._counts = np.insert(self._counts, place[~found], counts[~found].astype(np.int32))
-        numbered: np.ndarray = within + before[inverse]
-        return numbered
+
+def _settled(frame: pl.DataFrame, parts: list[pl.Expr]) -> list[pl.Expr]:
+    """The same parts, those over columns without any value worked out once: most sources fill half of the columns."""
+    empty = pl.DataFrame({name: [None] for name in frame.columns}, schema=frame.schema)
+    nothing = {name for name in frame.columns if frame[name].null_count() == len(frame)}
+    settled: list[pl.Expr | str] = []
+    for part in parts:
+        if not set(part.meta.root_names()) <= nothing:
+            settled.append(part)
+            continue
+        text = empty.select(part).item()
+        settled[-1:] = [f"{settled[-1]}:{text}"] if settled and isinstance(settled[-1], str) else [*settled[-1:], text]
+    return [pl.lit(part) if isinstance(part, str) else part for part in settled]

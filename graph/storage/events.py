@@ -8,7 +8,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from graph.schema import RETRACT
-from graph.storage.bulk import append_rows, listed, read_frame
+from graph.storage.bulk import append_rows, listed, plain_rows, read_frame
 from graph.storage.changes import append_change, names
 from graph.storage.columns import EVENTS, canonical
 from graph.storage.database import Database
@@ -61,7 +61,8 @@ def append_events(
     return database.transact(
         lambda connection: _store(
             connection, frame, outcomes.copy(), unknown_items=unknown_items, loaded_at=recorded_at
-        )
+        ),
+        resolved=True,
     )
 
 
@@ -155,11 +156,8 @@ def _append(
 def _without_stored(connection: Connection, frame: pl.DataFrame, outcomes: Outcomes) -> pl.DataFrame:
     """Drops the rows whose event_id the database has."""
     wanted = listed(connection, frame["event_id"].to_list())
-    known = (
-        connection.execute(select(interaction.c.event_id).join(wanted, wanted.c.value == interaction.c.event_id))
-        .scalars()
-        .all()
-    )
+    query = select(interaction.c.event_id).join(wanted, wanted.c.value == interaction.c.event_id)
+    known = [event_id for (event_id,) in plain_rows(connection, query)]
     if not known:
         return frame
     pairs = frame.join(_contents(connection, known), on="event_id", suffix="_known")

@@ -1,34 +1,26 @@
 """External ids to surrogate ids."""
 
-import json
 from collections.abc import Mapping
 
 import polars as pl
 from sqlalchemy import Connection, Table, exists, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from graph.storage.bulk import listed
+from graph.storage.bulk import listed, plain_rows
 
 
 def resolve(connection: Connection, table: Table, externals: pl.Series) -> dict[str, int]:
     """The surrogate ids of those among `externals` that the table has."""
-    wanted = externals.drop_nulls().unique().sort().to_list()  # neighbours in the index, one after the other
-    quote = connection.dialect.identifier_preparer.quote
-    parameter: str | list[str] = wanted
-    among = "= ANY(%s)"
-    if connection.dialect.name == "sqlite":
-        among, parameter = "IN (SELECT value FROM json_each(?))", json.dumps(wanted)
-    cursor = connection.connection.cursor()  # its plain tuples: making SQLAlchemy's rows takes longer than the look-up
-    try:
-        cursor.execute(f"SELECT external_id, id FROM {quote(table.name)} WHERE external_id {among}", (parameter,))  # noqa: S608
-        return dict(cursor.fetchall())
-    finally:
-        cursor.close()
+    wanted = listed(connection, externals.drop_nulls().unique().sort().to_list())  # neighbours in the index in turn
+    query = select(table.c.external_id, table.c.id).join(wanted, wanted.c.value == table.c.external_id)
+    return dict(plain_rows(connection, query))
 
 
 def ids_of(externals: pl.Series, ids: Mapping[str, int], name: str) -> pl.Series:
     """`externals` as surrogate ids in a column `name`, null where unknown."""
-    return pl.Series(name, [ids.get(external) for external in externals.to_list()], pl.Int64)
+    known = pl.Series(ids.keys(), dtype=pl.String)
+    numbers = pl.Series(ids.values(), dtype=pl.Int64)
+    return externals.replace_strict(known, numbers, default=None, return_dtype=pl.Int64).alias(name)
 
 
 def create_missing(connection: Connection, table: Table, externals: pl.Series, recorded_at: int) -> None:

@@ -135,6 +135,15 @@ def test_a_dry_run_tells_the_same(sqlite_database: Database, shop: Path) -> None
     assert dry.notes == wet.notes
 
 
+def test_what_is_read_once_cannot_be_cleaned(shop: Path) -> None:
+    mapping = load_mapping(shop / "shop.toml")
+    cleaning = parse(["events.value=mean"], [])
+    rejects = shop / "rejects.jsonl"
+    load(None, mapping, {"events": shop / "events.csv"}, rejects)
+    with pytest.raises(BadInputError, match="rejects file cannot be cleaned"):
+        load(None, mapping, {"events": rejects}, shop / "again.jsonl", mended=True, cleaning=cleaning)
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -121,6 +121,12 @@ def test_every_row_rejected_is_a_failure(folder: Path, sqlite_url: str) -> None:
         ("x", "", ["--rejects", "events.csv"], "would overwrite the file that is read."),
         ("x", "", ["--events", "none.csv"], "There is no file none.csv."),
         ("x", "", ["--database", "sqlite:///empty.db"], "penchant db upgrade"),
+        ("x", "", ["--max-rejects", "few"], "--max-rejects few is no limit."),
+        ("x", "", ["--events", "*.jsonl"], "No file matches *.jsonl."),
+        ("x", "", ["--events", "-"], "Standard input does not say what format it has."),
+        ("x", "", ["--rejects", "events.csv", "--events", "e*.csv"], "would overwrite the file that is read."),
+        ("x", "", ["--from-rejects", "x", "--items", "x"], "--from-rejects takes the place of the tables' files."),
+        ("x", "", ["--from-rejects", "none"], "There is no file none."),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(
@@ -132,3 +138,41 @@ def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(
     assert said.replace(" ", "") in "".join(result.stderr.split())
     assert "Traceback" not in result.output
     assert stored(sqlite_url) == (0, 0)
+
+
+def test_strict_is_exit_code_2_with_line_and_reason(folder: Path, sqlite_url: str) -> None:
+    result = ingest("shop.toml", "--database", sqlite_url, "--strict")
+    assert result.exit_code == 2
+    assert "events.csv, line 3: unknown item" in result.stderr
+    assert stored(sqlite_url) == (2, 1)
+    assert ingest("shop.toml", "--database", sqlite_url, "--max-rejects", "0").exit_code == 2
+    assert ingest("shop.toml", "--database", sqlite_url, "--max-rejects", "50%").exit_code == 0
+
+
+def test_patterns_and_standard_input(folder: Path, sqlite_url: str) -> None:
+    (folder / "shop.toml").write_text(
+        MAPPING.replace('"events.csv"', '"events*.csv"').replace('"u"', '"u"\nformat = "csv"')
+    )
+    (folder / "events2.csv").write_text("u,i,t\nb,11,2020-01-03\n")
+    result = ingest("shop.toml", "--database", sqlite_url)
+    assert result.exit_code == 0
+    assert stored(sqlite_url) == (2, 2)
+    assert "2 files" in result.stderr
+    arguments = ["shop.toml", "--database", sqlite_url, "--events", "-"]
+    piped = CliRunner().invoke(app, arguments, input="u,i,t\nc,11,2020-01-03\n", catch_exceptions=False)
+    assert piped.exit_code == 0
+    assert "standard input" in piped.stderr
+    assert stored(sqlite_url) == (2, 3)
+
+
+def test_the_rejects_file_is_loaded_once_mended(folder: Path, sqlite_url: str) -> None:
+    assert ingest("shop.toml", "--database", sqlite_url).exit_code == 0
+    rejects = folder / "shop.rejects.jsonl"
+    rejects.write_text(rejects.read_text().replace('"99"', '"11"'))
+    result = ingest("shop.toml", "--database", sqlite_url, "--from-rejects", "shop.rejects.jsonl")
+    assert result.exit_code == 0
+    assert stored(sqlite_url) == (2, 2)
+    assert rejects.exists()
+    (folder / "events.csv").write_text("u,i,t\na,10,2020-01-01\na,11,2020-01-02\n")
+    assert ingest("shop.toml", "--database", sqlite_url).exit_code == 0
+    assert stored(sqlite_url) == (2, 2)

@@ -233,7 +233,14 @@ def test_rejects_keep_the_row_and_vanish_with_the_next_clean_load(sqlite_shop: S
     records = [json.loads(line) for line in sqlite_shop.rejects.read_text().splitlines()]
     file = str(sqlite_shop.folder / "users.csv")
     assert records == [
-        {"table": "users", "file": file, "line": 3, "reason": "3 columns instead of 2", "row": ",31,x"},
+        {
+            "table": "users",
+            "file": file,
+            "line": 3,
+            "reason": "3 columns instead of 2",
+            "row": ",31,x",
+            "columns": ["u", "age"],
+        },
         {"table": "users", "file": file, "line": 2, "reason": "no id", "row": {"u": None, "age": "30"}},
     ]
     sqlite_shop.load({"users": "u,age\na,30\n"}, users=TABLES["users"])

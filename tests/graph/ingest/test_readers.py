@@ -79,15 +79,15 @@ def test_ragged_rows_are_set_aside_with_line_reason_and_text(tmp_path: Path) -> 
     rows, rejects = read(tmp_path / "f.csv", "a,b\n1,x\n2\n\n3,y,z\n4,w\n,\n")
     assert rows[LINE].to_list() == [2, 6]
     assert rejects == [
-        Reject(3, "1 columns instead of 2", "2"),
-        Reject(5, "3 columns instead of 2", "3,y,z"),
+        Reject(3, "1 columns instead of 2", "2", ["a", "b"]),
+        Reject(5, "3 columns instead of 2", "3,y,z", ["a", "b"]),
     ]
 
 
 def test_broken_bytes_cost_one_line(tmp_path: Path) -> None:
     rows, rejects = read(tmp_path / "f.csv", b"a,b\n1,x\n2,\xff\xfe\n3,z\n")
     assert rows[LINE].to_list() == [2, 4]
-    assert rejects == [Reject(3, "broken encoding: not valid utf-8", "2,\\xff\\xfe")]
+    assert rejects == [Reject(3, "broken encoding: not valid utf-8", "2,\\xff\\xfe", ["a", "b"])]
 
 
 def test_a_quote_never_closed_costs_one_line(tmp_path: Path) -> None:
@@ -182,7 +182,16 @@ def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
         ("f.csv", "A1,x,y\n", "has no column 'a'. It has A1, x, y; correct the mapping."),
         ("f.csv", "a,bb\n", "has no column 'b'. Did you mean 'bb'?"),
         ("f.csv", "a,b,a\n", "has the column 'a' more than once."),
-        ("f.csv", gzip.compress(b"a,b\n", mtime=0), "is not text but gzip. Unpack or convert it first."),
+        ("f.csv", gzip.compress(gzip.compress(b"a,b\n"), mtime=0), "is not text but gzip. Unpack or convert it first."),
+        ("f.csv", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], "is a gzip file that is cut off"),
+        ("f.csv", gzip.compress(b"PAR1....", mtime=0), "is not text but Parquet."),
+        (
+            "f.parquet.gz",
+            gzip.compress(b"PAR1....", mtime=0),
+            "is packed with gzip, and Parquet cannot be read like that.",
+        ),
+        ("f.csv", b"\x1f\x8bnot at all", "is a damaged gzip file"),
+        ("f.csv", b"PK\x03\x04", "is not text but zip."),
         ("f.csv", "a,b\n".encode("utf-16"), "is written in utf-16. Say encoding = 'utf-16' in the mapping."),
         ("f.csv", b"a,b\n\x00\x00", "it has zero bytes near its start."),
         ("f.parquet", "a,b\n1,2\n", "is not a Parquet file. Say what it is with format ="),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
 
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError, StoreUnavailableError
@@ -40,6 +41,16 @@ def test_an_acknowledged_write_is_durable(sqlite_database: Database) -> None:
         foreign_keys = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
     assert pragmas == {"journal_mode": "wal", "synchronous": 2}  # 2 is FULL
     assert foreign_keys == 1
+
+
+def test_foreign_keys_are_unchecked_within_a_resolved_transaction_alone(sqlite_database: Database) -> None:
+    dangling = "INSERT INTO item_category (item_version_id, category_id) VALUES (77, 78)"
+    with sqlite_database.begin(resolved=True) as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 0
+    with pytest.raises(RuntimeError), sqlite_database.begin(resolved=True):
+        raise RuntimeError
+    with pytest.raises(IntegrityError), sqlite_database.begin() as connection:
+        connection.exec_driver_sql(dangling)
 
 
 def test_a_store_in_memory_is_refused() -> None:
