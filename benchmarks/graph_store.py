@@ -66,7 +66,7 @@ def fill(database: Database, shop: Shop) -> None:
     put.rows("category", _externals("c", n_categories))
     parent = [None] * shop.roots + [1 + leaf % shop.roots for leaf in range(shop.leaves)]
     number = list(range(1, n_categories + 1))
-    held = {"valid_from": [EVER_US], "recorded_at": [BEGIN_US], "deleted": [False], "is_current": [True]}
+    held: Columns = {"valid_from": [EVER_US], "recorded_at": [BEGIN_US], "deleted": [False], "is_current": [True]}
     put.rows(
         "category_version",
         {"id": number, "category_id": number, "name": [f"Category {c}" for c in number], "parent_id": parent}
@@ -202,7 +202,7 @@ class _Postgresql:
     def rows(self, table: str, columns: Columns) -> None:
         with (
             self.connection.cursor() as cursor,
-            cursor.copy(f'COPY "{table}" ({", ".join(columns)}) FROM STDIN') as copy,  # type: ignore[arg-type]
+            cursor.copy(f'COPY "{table}" ({", ".join(columns)}) FROM STDIN') as copy,
         ):
             for row in zip(*columns.values(), strict=True):
                 copy.write_row(row)

@@ -25,7 +25,8 @@ import torch
 from torch_geometric.data import HeteroData
 
 from graph import schema
-from graph.arrays import Float64s, Int64s
+from graph.arrays import Float32s, Float64s, Int64s
+from graph.events import Events
 from graph.followed_by import followed_by
 from graph.schema import EdgeType
 from graph.snapshot import Snapshot
@@ -79,18 +80,20 @@ def build_graph(
 
     for index, kind in enumerate(snapshot.kinds):
         if kind.sign:
-            edges = _user_item(snapshot, index, epoch)
+            edges = user_item(snapshot.events, index, kind, epoch, len(snapshot.users), len(snapshot.items))
             if edges.nnz:
+                edges.data = float_weights(edges.data)
                 _add_matrix(data, schema.event_edge(kind.name), edges)
     _add_matrix(
         data,
         schema.ITEM_FOLLOWED_BY_ITEM,
         followed_by(snapshot, max_distance=max_distance, keep_neighbours=keep_neighbours),
     )
-    _add(data, schema.ITEM_IN_CATEGORY, snapshot.item_category.astype(np.int64))
+    item, category = snapshot.item_category.astype(np.int64)
+    _add(data, schema.ITEM_IN_CATEGORY, np.stack([item, category, item]))
     child = np.flatnonzero(snapshot.category_parent >= 0)
     parent = snapshot.category_parent[child].astype(np.int64)
-    _add(data, schema.CATEGORY_CHILD_OF_CATEGORY, np.stack([child, parent]))
+    _add(data, schema.CATEGORY_CHILD_OF_CATEGORY, np.stack([child, parent, child]))
     check_graph(data)
     return data
 
@@ -120,28 +123,37 @@ def check_graph(data: HeteroData) -> None:
             raise PenchantError(f"{name}: a weight is not finite and positive.", reason="GRAPH_INVALID")
 
 
-def _user_item(snapshot: Snapshot, index: int, epoch: int) -> Csr:
-    """float32 CSR [U, I] of one kind."""
-    kind, events = snapshot.kinds[index], snapshot.events
-    rows = events.kind == index
-    weight: Float64s = np.full(int(rows.sum()), kind.weight)
+def user_item(events: Events, index: int, kind: EventKind, epoch: int, n_users: int, n_items: int) -> Csr:
+    """float64 CSR [U, I] of one kind, `index` being its place among the kinds."""
+    rows = np.flatnonzero(events.kind == index)
+    weight: Float64s = np.full(len(rows), kind.weight)
     if kind.half_life_days is not None:
         half_lives = (events.occurred_at[rows] - epoch) / (kind.half_life_days * DAY_US)
         weight *= np.exp2(np.minimum(half_lives, _MANY_HALF_LIVES))
-    shape = (len(snapshot.users), len(snapshot.items))
-    edges = Csr((weight, (events.user[rows], events.item[rows])), shape=shape)  # adds up what names the same pair
-    edges.data = np.clip(edges.data, _FAINTEST, _STRONGEST).astype(np.float32)
+    offsets = np.concatenate(([0], np.cumsum(np.bincount(events.user[rows], minlength=n_users))))
+    edges = Csr((weight, events.item[rows], offsets), shape=(n_users, n_items))  # events are sorted by user
+    edges.sum_duplicates()
     return edges
 
 
+def float_weights(weights: Float64s) -> Float32s:
+    return np.clip(weights, _FAINTEST, _STRONGEST).astype(np.float32)
+
+
 def _add_matrix(data: HeteroData, edge_type: EdgeType, matrix: Csr) -> None:
-    source = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
-    _add(data, edge_type, np.stack([source, matrix.indices.astype(np.int64)]), torch.from_numpy(matrix.data))
+    ends = np.empty((3, matrix.nnz), np.int64)
+    ends[0] = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), np.diff(matrix.indptr))
+    ends[1] = matrix.indices
+    _add(data, edge_type, ends, matrix.data)
 
 
-def _add(data: HeteroData, edge_type: EdgeType, edges: Int64s, weight: torch.Tensor | None = None) -> None:
-    """Edges [2, E] and their reverse; without `weight` each weighs 1."""
-    index = torch.from_numpy(np.ascontiguousarray(edges))
-    weight = torch.ones(index.size(1)) if weight is None else weight
-    for name, ends in ((edge_type, index), (schema.reverse(edge_type), index.flip(0))):
-        data[name].edge_index, data[name].edge_weight = ends, weight
+def _add(data: HeteroData, edge_type: EdgeType, ends: Int64s, weight: Float32s | None = None) -> None:
+    """Edges and their reverse, which share memory: `ends` [3, E] are source, target, and room for the source again.
+
+    Without `weight` each weighs 1.
+    """
+    ends[2] = ends[0]
+    index = torch.from_numpy(ends)
+    weights = torch.ones(ends.shape[1]) if weight is None else torch.from_numpy(weight)
+    for name, edges in ((edge_type, index[:2]), (schema.reverse(edge_type), index[1:])):
+        data[name].edge_index, data[name].edge_weight = edges, weights
