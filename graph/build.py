@@ -19,6 +19,7 @@ Kinds with sign 0 make no edges.
 """
 
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -59,12 +60,27 @@ def build_graph(
             f"max_distance {max_distance} and keep_neighbours {keep_neighbours} must both be at least 1.",
             hint="The defaults are 8 and 50.",
         )
+    check_snapshot(snapshot)
+    epoch = snapshot.as_of if epoch_us is None else epoch_us
+    shape = (len(snapshot.users), len(snapshot.items))
+    counted = (
+        user_item(snapshot.events, index, kind, epoch, *shape) if kind.sign else None
+        for index, kind in enumerate(snapshot.kinds)
+    )
+    follows = followed_by(snapshot, max_distance=max_distance, keep_neighbours=keep_neighbours)
+    return assembled(snapshot, counted, follows, epoch)
+
+
+def check_snapshot(snapshot: Snapshot) -> None:
+    """Raises BadInputError for what no graph can be made of."""
     taken = sorted(_RESERVED & {kind.name for kind in snapshot.kinds})
     if taken:
         raise BadInputError(f"The event kind {taken[0]!r} has the name of a relation of the graph.", hint="Rename it.")
     Taxonomy.of(snapshot)  # a cycle of categories would send every walk up the tree round in circles
-    epoch = snapshot.as_of if epoch_us is None else epoch_us
 
+
+def assembled(snapshot: Snapshot, user_item: Iterable[Csr | None], follows: Csr, epoch: int) -> HeteroData:
+    """The graph of what was counted: for each kind float64 [U, I] against `epoch`, float32 [I, I] of what follows."""
     data = HeteroData()
     data.as_of, data.known_at, data.epoch_us = snapshot.as_of, snapshot.known_at, epoch
     for node, size in (
@@ -78,17 +94,11 @@ def build_graph(
     data[schema.ITEM].available = torch.from_numpy(snapshot.item_available)
     data[schema.CATEGORY].exists = torch.from_numpy(snapshot.category_exists)
 
-    for index, kind in enumerate(snapshot.kinds):
-        if kind.sign:
-            edges = user_item(snapshot.events, index, kind, epoch, len(snapshot.users), len(snapshot.items))
-            if edges.nnz:
-                edges.data = float_weights(edges.data)
-                _add_matrix(data, schema.event_edge(kind.name), edges)
-    _add_matrix(
-        data,
-        schema.ITEM_FOLLOWED_BY_ITEM,
-        followed_by(snapshot, max_distance=max_distance, keep_neighbours=keep_neighbours),
-    )
+    for kind, edges in zip(snapshot.kinds, user_item, strict=True):
+        if edges is not None and edges.nnz:
+            weights = np.clip(edges.data, _FAINTEST, _STRONGEST).astype(np.float32)
+            _add_matrix(data, schema.event_edge(kind.name), edges, weights)
+    _add_matrix(data, schema.ITEM_FOLLOWED_BY_ITEM, follows, follows.data)
     item, category = snapshot.item_category.astype(np.int64)
     _add(data, schema.ITEM_IN_CATEGORY, np.stack([item, category, item]))
     child = np.flatnonzero(snapshot.category_parent >= 0)
@@ -136,15 +146,11 @@ def user_item(events: Events, index: int, kind: EventKind, epoch: int, n_users: 
     return edges
 
 
-def float_weights(weights: Float64s) -> Float32s:
-    return np.clip(weights, _FAINTEST, _STRONGEST).astype(np.float32)
-
-
-def _add_matrix(data: HeteroData, edge_type: EdgeType, matrix: Csr) -> None:
+def _add_matrix(data: HeteroData, edge_type: EdgeType, matrix: Csr, weight: Float32s) -> None:
     ends = np.empty((3, matrix.nnz), np.int64)
     ends[0] = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), np.diff(matrix.indptr))
     ends[1] = matrix.indices
-    _add(data, edge_type, ends, matrix.data)
+    _add(data, edge_type, ends, weight)
 
 
 def _add(data: HeteroData, edge_type: EdgeType, ends: Int64s, weight: Float32s | None = None) -> None:

@@ -28,7 +28,8 @@ def followed_by(snapshot: Snapshot, *, max_distance: int, keep_neighbours: int) 
     """float32 CSR [I, I]; row = the earlier item, the strongest `keep_neighbours` of each row."""
     entries = interest_entries(snapshot.events, snapshot.kinds, snapshot.items, max_distance)
     n_items = len(snapshot.items)
-    return weighed(stacked(count(entries, n_items, lambda rows, _: strongest(rows, keep_neighbours)), n_items), entries)
+    shown = stacked(count(entries, n_items, lambda rows, _: strongest(rows, keep_neighbours)), n_items)
+    return weighed(shown, max_distance)
 
 
 def interest_entries(events: Events, kinds: Sequence[EventKind], items: IdMap, max_distance: int) -> Entries:
@@ -55,6 +56,6 @@ def stacked(blocks: Sequence[Csr], n_items: int) -> Csr:
     return Csr(vstack(blocks, format="csr")) if blocks else Csr((n_items, n_items), dtype=np.float32)
 
 
-def weighed(counts: Csr, entries: Entries) -> Csr:
+def weighed(counts: Csr, max_distance: int) -> Csr:
     """Counts as weights: 1 for each time one item came right after the other."""
-    return Csr((counts.data / np.float32(unit(entries.max_distance)), counts.indices, counts.indptr), counts.shape)
+    return Csr((counts.data / np.float32(unit(max_distance)), counts.indices, counts.indptr), counts.shape)

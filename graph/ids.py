@@ -48,6 +48,17 @@ class IdMap:
     def __len__(self) -> int:
         return len(self.surrogate)
 
+    def from_place(self, place: int) -> "IdMap":
+        """The ids from index `place` on."""
+        return IdMap(self.external[place:], self.surrogate[place:])
+
+    def and_then(self, later: "IdMap") -> "IdMap":
+        """Both, whose surrogates must go on ascending."""
+        if not len(later):
+            return self
+        external = pa.concat_arrays([self.external, later.external])
+        return IdMap(external, np.concatenate([self.surrogate, later.surrogate]))
+
     def index_of(self, externals: Sequence[str] | pa.Array | npt.NDArray[Any]) -> Int32s:
         """int32 [n], -1 where unknown. One id costs a dict look-up, a million one Arrow hash join."""
         if len(externals) <= _FEW:

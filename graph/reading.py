@@ -99,14 +99,17 @@ def read_versions(database: Database, as_of: int, known_at: int) -> VersionRows:
 
 def read_ids(database: Database, rows: EventRows, versions: VersionRows, known_at: int) -> tuple[IdMap, IdMap, IdMap]:
     """The index spaces of users, items and categories."""
-    events, items, categories = rows.events, versions.items, versions.categories
-    parents = categories["parent_id"].drop_null()
-    named = (categories["category_id"], parents, versions.item_categories["category_id"])
     return (
-        _ids(database, user, known_at, events["user"]),
-        _ids(database, item, known_at, events["item"], _numbers(items["item_id"])),
-        _ids(database, category, known_at, *(_numbers(column) for column in named)),
+        _ids(database, user, known_at, rows.events["user"]),
+        _ids(database, item, known_at, rows.events["item"], _numbers(versions.items["item_id"])),
+        category_ids(database, versions, known_at),
     )
+
+
+def category_ids(database: Database, versions: VersionRows, known_at: int) -> IdMap:
+    rows = versions.categories
+    named = (rows["category_id"], rows["parent_id"].drop_null(), versions.item_categories["category_id"])
+    return _ids(database, category, known_at, *(_numbers(column) for column in named))
 
 
 def event_log(rows: EventRows, kinds: tuple[EventKind, ...], users: IdMap, items: IdMap) -> EventLog:
