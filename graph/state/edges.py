@@ -15,7 +15,7 @@ from graph.state.mirror import Mirror
 from graph.state.rows import grown, with_rows
 from graph.storage.times import DAY_US
 
-MANY = 0.25
+MANY = 0.75
 """Where the users of so many of all events are concerned, counting all is no slower."""
 FAR_HALF_LIVES = 100.0
 """An epoch further back than that many half-lives of a kind is moved up: float64 must not overflow."""

@@ -20,7 +20,7 @@ from graph.storage.database import Database
 from graph.storage.tables import interaction, user
 
 OVERLAP = 20_000
-SAMPLE = 500
+SAMPLE = 200
 """Rows that are compared one by one, spread evenly: another store with as many rows is found out by them."""
 
 
