@@ -67,17 +67,13 @@ def fill(database: Database, shop: Shop) -> None:
     parent = [None] * shop.roots + [1 + leaf % shop.roots for leaf in range(shop.leaves)]
     number = list(range(1, n_categories + 1))
     held: Columns = {"valid_from": [EVER_US], "recorded_at": [BEGIN_US], "deleted": [False], "is_current": [True]}
-    put.rows(
-        "category_version",
-        {"id": number, "category_id": number, "name": [f"Category {c}" for c in number], "parent_id": parent}
-        | {name: value * n_categories for name, value in held.items()},
-    )
+    versions: Columns = {"id": number, "category_id": number, "parent_id": parent}
+    versions["name"] = [f"Category {c}" for c in number]
+    put.rows("category_version", versions | {name: value * n_categories for name, value in held.items()})
     number = list(range(1, shop.items + 1))
-    put.rows(
-        "item_version",
-        {"id": number, "item_id": number, "name": [f"Item {i}" for i in number], "available": [True] * shop.items}
-        | {name: value * shop.items for name, value in held.items()},
-    )
+    versions = {"id": number, "item_id": number, "available": [True] * shop.items}
+    versions["name"] = [f"Item {i}" for i in number]
+    put.rows("item_version", versions | {name: value * shop.items for name, value in held.items()})
     put.rows(
         "item_category", {"item_version_id": number, "category_id": (leaf_of_item(shop) + shop.roots + 1).tolist()}
     )

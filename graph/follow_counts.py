@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from graph.arrays import Bools, Int32s, Int64s
+from graph.arrays import Bools, Float64s, Int32s, Int64s
 from graph.hashing import mix
 from graph.histories import steps_of
 from graph.order import grouped
@@ -84,7 +84,7 @@ def count(entries: Entries, n_items: int, each: Callable[[Csr, int], R]) -> list
     by_item = grouped(entries.item, n_items) if len(entries.item) else entries.item
     offsets = np.concatenate(([0], np.cumsum(np.bincount(entries.item, minlength=n_items))))
     width = entries.end - entries.first
-    cost = np.bincount(entries.item, width, minlength=n_items)
+    cost: Float64s = np.bincount(entries.item, width, minlength=n_items).astype(np.float64)
     largest = int(cost.max(initial=0)) * unit(entries.max_distance)
     value = weights(entries.max_distance).astype(np.int32 if largest <= np.iinfo(np.int32).max else np.int64)
 

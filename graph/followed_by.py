@@ -35,8 +35,14 @@ def followed_by(snapshot: Snapshot, *, max_distance: int, keep_neighbours: int) 
 def interest_entries(events: Events, kinds: Sequence[EventKind], items: IdMap, max_distance: int) -> Entries:
     """Of events, those that show interest."""
     interest = shows_interest(kinds)[events.kind]
-    columns = (events.user, events.item, events.occurred_at, events.sequence)
-    return entries_of(*(column[interest] for column in columns), items.surrogate, max_distance)  # type: ignore[arg-type]
+    return entries_of(
+        events.user[interest],
+        events.item[interest],
+        events.occurred_at[interest],
+        events.sequence[interest],
+        items.surrogate,
+        max_distance,
+    )
 
 
 def shows_interest(kinds: Sequence[EventKind]) -> Bools:

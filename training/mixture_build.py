@@ -55,19 +55,24 @@ def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
     )
 
 
-def graph_of(snapshot: Snapshot) -> HeteroData:
-    """The graph with surrogate ids as `node_id`: by these the net finds its rows, however the index space has grown."""
-    graph = build_graph(snapshot)
+def graph_of(snapshot: Snapshot, graph: HeteroData | None = None) -> HeteroData:
+    """The graph with surrogate ids as `node_id`: by these the net finds its rows, however the index space has grown.
+
+    `graph` is the snapshot's, where it has been built already.
+    """
+    graph = build_graph(snapshot) if graph is None else graph
     graph[ITEM].node_id = torch.from_numpy(snapshot.items.surrogate.copy())
     graph[CATEGORY].node_id = torch.from_numpy(snapshot.categories.surrogate.copy())
     return graph
 
 
-def mixture_of(model: Model, snapshot: Snapshot, stage: Stage = lambda _: None) -> Mixture:
+def mixture_of(
+    model: Model, snapshot: Snapshot, stage: Stage = lambda _: None, *, graph: HeteroData | None = None
+) -> Mixture:
     """The model as of the snapshot. ArtifactError if its event kinds are not those that the net learned."""
     check_kinds(model.kinds, snapshot)
     stage("graph")
-    graph = graph_of(snapshot)
+    graph = graph_of(snapshot, graph)
     stage("item vectors")
     vectors = item_vectors_of(model.net, graph)
     stage("memories")

@@ -25,6 +25,8 @@ from graph.storage.kinds import EventKind, load_kinds
 from graph.storage.tables import item
 from graph.storage.times import now_us
 
+STATE = ".graph"
+"""The folder below the artifacts in which `penchant refresh` keeps it."""
 Say = Callable[[str], None]
 MAX_DISTANCE, KEEP_NEIGHBOURS = 8, 50
 
@@ -62,7 +64,7 @@ def current_graph(
     try:
         found = _from_state(database, folder, kinds, as_of, known_at, (max_distance, keep_neighbours))
     except StaleError as reason:
-        say(f"Reading everything: the kept graph is not used, {reason}.")
+        say(f"The graph is counted from the start: {reason}.")
         found = None
     settings = (max_distance, keep_neighbours)
     mirror, edges, rows, new_rows = found or _from_start(database, kinds, as_of, known_at, settings)
@@ -75,7 +77,10 @@ def current_graph(
         shown = weighed(edges.follows.strongest, edges.max_distance)
         graph = assembled(snapshot, _as_of_now(edges, kinds, as_of), shown, as_of)
     if keep:
-        write_state(folder, mirror, edges)
+        try:
+            write_state(folder, mirror, edges)
+        except OSError as error:  # a full disk, another refresh: the graph is good nevertheless
+            say(f"The graph is not kept for the next time: {error}.")
     return Current(snapshot, graph, new_rows)
 
 

@@ -7,6 +7,7 @@ What the manifest does not name is not there. A file that is the same as last ti
 """
 
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Iterable
@@ -43,8 +44,7 @@ def write_state(folder: Path, mirror: Mirror, edges: Edges) -> None:
 
     def write(name: str) -> tuple[str, dict[str, int]]:
         path, array = place / f"{name}.npy", arrays[name]
-        source = getattr(array, "filename", None)  # mapped from a file that is as it was
-        if isinstance(array, np.memmap) and source is not None and Path(source).parent.parent == folder:
+        if (source := _file_of(array)) is not None and source.parent.parent == folder.resolve():
             os.link(source, path)
         else:
             np.save(path, np.ascontiguousarray(array), allow_pickle=False)
@@ -143,7 +143,8 @@ def _state(content: dict[str, Any], arrays: Arrays) -> tuple[Mirror, Edges]:
         made.has_canonical_format = True
         return made
 
-    follows = Follows(*(matrix(name, n_items) for name in ("base", "changes", "strongest")), content["keep_neighbours"])
+    base, changes, strongest = (matrix(name, n_items) for name in ("base", "changes", "strongest"))
+    follows = Follows(base, changes, strongest, content["keep_neighbours"])
     user_item = tuple(matrix(f"kind{index}", n_users) for index in range(len(kinds)))
     moment = Moment(**content["moment"])
     return mirror, Edges(moment, content["epoch_us"], content["max_distance"], user_item, follows)
@@ -158,14 +159,23 @@ def _text_arrays(strings: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.ND
     return text, offsets - offsets[0]
 
 
+def _file_of(array: npt.NDArray[Any]) -> Path | None:
+    """The file that the whole array is mapped from, if it is."""
+    owner: Any = array
+    while owner is not None and not isinstance(getattr(owner, "base", None), mmap.mmap):
+        owner = getattr(owner, "base", None)
+    whole = owner is not None and (owner.dtype, owner.nbytes) == (array.dtype, array.nbytes)
+    return Path(owner.filename) if whole and owner.ctypes.data == array.ctypes.data else None
+
+
 def _sum(path: Path) -> int:
     """Of all bytes as 64-bit words, with where they stand: torn writes and flipped bits show, at the pace of memory."""
-    content = np.fromfile(path, np.uint8) if path.stat().st_size < 8 else np.memmap(path, np.uint8, mode="r")
+    content = np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.zeros(0, np.uint8)
     words = content[: len(content) // 8 * 8].view(np.uint64)
-    with np.errstate(over="ignore"):
-        parts = [np.add.reduce(words[begin : begin + 65_536]) for begin in range(0, len(words), 65_536)]
-        total = sum((number + 1) * int(part) for number, part in enumerate(parts))
-    return (total + sum(content[len(words) * 8 :].tolist())) % 2**63
+    total = sum(content[len(words) * 8 :].tolist())
+    for number, begin in enumerate(range(0, len(words), 65_536)):
+        total += (number + 1) * int(np.add.reduce(words[begin : begin + 65_536]))
+    return int(total % 2**63)
 
 
 def _flush(path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graph.arrays import Bools, Int64s
+from graph.arrays import Bools, Float32s, Int64s
 from graph.events import Events
 from graph.follow_counts import Entries, count
 from graph.followed_by import stacked, strongest
@@ -93,7 +93,8 @@ def near_changes(events: Events, changed: Bools, max_distance: int) -> Bools:
     )
     near = (ahead >= steps) & (user[ahead] == user) & (unchanged[ahead] - unchanged[:-1] <= max_distance)
     near |= (behind <= steps) & (user[behind] == user) & (unchanged[1:] - unchanged[behind + 1] <= max_distance)
-    return near[step]
+    found: Bools = near[step]
+    return found
 
 
 def _chosen(base: Csr, changes: Csr, before: Csr, difference: Csr, keep: int) -> Csr:
@@ -125,10 +126,10 @@ def _chosen(base: Csr, changes: Csr, before: Csr, difference: Csr, keep: int) ->
     return with_rows(before, touched, best, (n_items, n_items))
 
 
-def _weakest(chosen: Csr) -> tuple[Int64s, Int64s]:
+def _weakest(chosen: Csr) -> tuple[Float32s, Int64s]:
     """[rows] the smallest level of each row, and the largest column that has it; 0 and -1 for an empty row."""
     lengths = np.diff(chosen.indptr)
-    level, column = np.zeros(len(lengths), np.float32), np.full(len(lengths), -1)
+    level, column = np.zeros(len(lengths), np.float32), np.full(len(lengths), -1, np.int64)
     there = lengths > 0
     if there.any():
         level[there] = np.minimum.reduceat(chosen.data, chosen.indptr[:-1][there])

@@ -57,7 +57,8 @@ class Mirror:
 
     def visible(self, as_of: int, known_at: int, n_retractions: int) -> Bools:
         """bool [n]: known, happened before `as_of` and not withdrawn by one of the first `n_retractions`."""
-        return self._known(as_of, known_at) & (self._withdrawn_at(as_of, known_at, n_retractions) == NEVER_US)
+        stands: Bools = self._withdrawn_at(as_of, known_at, n_retractions) == NEVER_US
+        return self._known(as_of, known_at) & stands
 
     def _known(self, as_of: int, known_at: int) -> Bools:
         return (self.events.occurred_at < as_of) & (self.recorded_at <= known_at)

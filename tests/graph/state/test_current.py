@@ -1,5 +1,6 @@
 """Day after day on what was kept: the same snapshot and the same graph as from the start, whatever the days bring."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from graph.build import build_graph
 from graph.snapshot import Snapshot, take_snapshot
@@ -114,20 +116,22 @@ def kept(tmp_path: Path) -> Iterator[Path]:
 
 
 DAYS = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
 def check_days(database: Database, kept: Path, days: list[Row], max_distance: int, keep: int) -> int:
     """How many of the days were built on the day before."""
     sent: list[str] = []
-    options = {"max_distance": max_distance, "keep_neighbours": keep}
     built_on = 0
     for number, day in enumerate(days):
         write(database, day, number, sent)
-        times = {"as_of": day["as_of"] * DAY_US, "known_at": day["known_at"] * DAY_US}
-        current = current_graph(database, kept, **times, **options)
-        same(current, take_snapshot(database, **times), **options)
+        as_of, known_at = day["as_of"] * DAY_US, day["known_at"] * DAY_US
+        current = current_graph(
+            database, kept, as_of=as_of, known_at=known_at, max_distance=max_distance, keep_neighbours=keep
+        )
+        whole = take_snapshot(database, as_of=as_of, known_at=known_at)
+        same(current, whole, max_distance=max_distance, keep_neighbours=keep)
         built_on += current.new_rows is not None
     assert built_on == len(days) - 1
     return built_on
@@ -151,3 +155,17 @@ def test_days_add_up_on_sqlite(
         database = Database(f"sqlite:///{path}")
         check_days(database, Path(folder) / "kept", days, max_distance, keep)
         database.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(300)
+@settings(DAYS, max_examples=2)
+@given(days=st.lists(DAY, min_size=2, max_size=3))
+def test_days_add_up_on_postgresql(postgresql_url_fresh: str, kept: Path, days: list[Row]) -> None:
+    database = Database(postgresql_url_fresh)
+    tables = 'interaction, item_category, item_version, category_version, item, category, "user"'
+    with database.begin() as connection:  # the same store for each example, emptied
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    shutil.rmtree(kept, ignore_errors=True)
+    check_days(database, kept, days, 2, 2)
+    database.close()
