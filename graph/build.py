@@ -18,14 +18,15 @@ Kinds with sign -1 (dislike) have their edge type and positive weights too; what
 Kinds with sign 0 make no edges.
 """
 
-import warnings
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch_geometric.data import HeteroData
 
 from graph import schema
-from graph.arrays import Float64s, Int64s
+from graph.arrays import Float32s, Float64s, Int64s
+from graph.events import Events
 from graph.followed_by import followed_by
 from graph.schema import EdgeType
 from graph.snapshot import Snapshot
@@ -58,12 +59,27 @@ def build_graph(
             f"max_distance {max_distance} and keep_neighbours {keep_neighbours} must both be at least 1.",
             hint="The defaults are 8 and 50.",
         )
+    check_snapshot(snapshot)
+    epoch = snapshot.as_of if epoch_us is None else epoch_us
+    shape = (len(snapshot.users), len(snapshot.items))
+    counted = (
+        user_item(snapshot.events, index, kind, epoch, *shape) if kind.sign else None
+        for index, kind in enumerate(snapshot.kinds)
+    )
+    follows = followed_by(snapshot, max_distance=max_distance, keep_neighbours=keep_neighbours)
+    return assembled(snapshot, counted, follows, epoch)
+
+
+def check_snapshot(snapshot: Snapshot) -> None:
+    """Raises BadInputError for what no graph can be made of."""
     taken = sorted(_RESERVED & {kind.name for kind in snapshot.kinds})
     if taken:
         raise BadInputError(f"The event kind {taken[0]!r} has the name of a relation of the graph.", hint="Rename it.")
     Taxonomy.of(snapshot)  # a cycle of categories would send every walk up the tree round in circles
-    epoch = snapshot.as_of if epoch_us is None else epoch_us
 
+
+def assembled(snapshot: Snapshot, user_item: Iterable[Csr | None], follows: Csr, epoch: int) -> HeteroData:
+    """The graph of what was counted: for each kind float64 [U, I] against `epoch`, float32 [I, I] of what follows."""
     data = HeteroData()
     data.as_of, data.known_at, data.epoch_us = snapshot.as_of, snapshot.known_at, epoch
     for node, size in (
@@ -77,20 +93,16 @@ def build_graph(
     data[schema.ITEM].available = torch.from_numpy(snapshot.item_available)
     data[schema.CATEGORY].exists = torch.from_numpy(snapshot.category_exists)
 
-    for index, kind in enumerate(snapshot.kinds):
-        if kind.sign:
-            edges = _user_item(snapshot, index, epoch)
-            if edges.nnz:
-                _add_matrix(data, schema.event_edge(kind.name), edges)
-    _add_matrix(
-        data,
-        schema.ITEM_FOLLOWED_BY_ITEM,
-        followed_by(snapshot, max_distance=max_distance, keep_neighbours=keep_neighbours),
-    )
-    _add(data, schema.ITEM_IN_CATEGORY, snapshot.item_category.astype(np.int64))
+    for kind, edges in zip(snapshot.kinds, user_item, strict=True):
+        if edges is not None and edges.nnz:
+            weights = np.clip(edges.data, _FAINTEST, _STRONGEST).astype(np.float32)
+            _add_matrix(data, schema.event_edge(kind.name), edges, weights)
+    _add_matrix(data, schema.ITEM_FOLLOWED_BY_ITEM, follows, follows.data)
+    item, category = snapshot.item_category.astype(np.int64)
+    _add(data, schema.ITEM_IN_CATEGORY, np.stack([item, category, item]))
     child = np.flatnonzero(snapshot.category_parent >= 0)
     parent = snapshot.category_parent[child].astype(np.int64)
-    _add(data, schema.CATEGORY_CHILD_OF_CATEGORY, np.stack([child, parent]))
+    _add(data, schema.CATEGORY_CHILD_OF_CATEGORY, np.stack([child, parent, child]))
     check_graph(data)
     return data
 
@@ -101,47 +113,62 @@ def decay_factor(kind: EventKind, epoch_us: int, t_us: int) -> float:
 
 
 def check_graph(data: HeteroData) -> None:
-    """Raises PenchantError, naming the edge type, unless every edge lies between nodes and weighs something finite."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "isolated node types": a shop without events yet is one
-            data.validate(raise_on_error=True)
-    except ValueError as error:
-        raise PenchantError(f"The graph is not consistent: {error}", reason="GRAPH_INVALID") from error
+    """Raises PenchantError, naming the edge type, unless every edge lies between nodes and weighs something finite.
+
+    What PyTorch Geometric's own `validate` looks for and more, in one pass over memory that an edge type and its
+    reverse share.
+    """
+    looked_at: set[tuple[str, int]] = set()
     for edge_type in data.edge_types:
         index, weight = data[edge_type].edge_index, data[edge_type].edge_weight
         name = " ".join(edge_type)
+        if index.dtype != torch.int64 or index.dim() != 2 or index.size(0) != 2:
+            raise PenchantError(f"{name}: edges are not int64 [2, E].", reason="GRAPH_INVALID")
         if len(weight) != index.size(1):
             raise PenchantError(f"{name}: {len(weight)} weights for {index.size(1)} edges.", reason="GRAPH_INVALID")
+        if not len(weight):
+            continue
         for end, row in ((edge_type[0], index[0]), (edge_type[2], index[1])):
-            if len(row) and (int(row.min()) < 0 or int(row.max()) >= data[end].num_nodes):
+            if (end, row.data_ptr()) in looked_at:
+                continue
+            looked_at.add((end, row.data_ptr()))
+            numbers = row.numpy()
+            if numbers.min() < 0 or numbers.max() >= data[end].num_nodes:
                 raise PenchantError(f"{name}: an edge names a {end} that does not exist.", reason="GRAPH_INVALID")
-        if not bool((torch.isfinite(weight) & (weight > 0)).all()):
-            raise PenchantError(f"{name}: a weight is not finite and positive.", reason="GRAPH_INVALID")
+        if ("weight", weight.data_ptr()) not in looked_at:
+            looked_at.add(("weight", weight.data_ptr()))
+            weights = weight.numpy()
+            if not (weights.min() > 0 and weights.max() < np.inf):  # NaN is neither
+                raise PenchantError(f"{name}: a weight is not finite and positive.", reason="GRAPH_INVALID")
 
 
-def _user_item(snapshot: Snapshot, index: int, epoch: int) -> Csr:
-    """float32 CSR [U, I] of one kind."""
-    kind, events = snapshot.kinds[index], snapshot.events
-    rows = events.kind == index
-    weight: Float64s = np.full(int(rows.sum()), kind.weight)
+def user_item(events: Events, index: int, kind: EventKind, epoch: int, n_users: int, n_items: int) -> Csr:
+    """float64 CSR [U, I] of one kind, `index` being its place among the kinds."""
+    rows = np.flatnonzero(events.kind == index)
+    weight: Float64s = np.full(len(rows), kind.weight)
     if kind.half_life_days is not None:
         half_lives = (events.occurred_at[rows] - epoch) / (kind.half_life_days * DAY_US)
         weight *= np.exp2(np.minimum(half_lives, _MANY_HALF_LIVES))
-    shape = (len(snapshot.users), len(snapshot.items))
-    edges = Csr((weight, (events.user[rows], events.item[rows])), shape=shape)  # adds up what names the same pair
-    edges.data = np.clip(edges.data, _FAINTEST, _STRONGEST).astype(np.float32)
+    offsets = np.concatenate(([0], np.cumsum(np.bincount(events.user[rows], minlength=n_users))))
+    edges = Csr((weight, events.item[rows], offsets), shape=(n_users, n_items))  # events are sorted by user
+    edges.sum_duplicates()
     return edges
 
 
-def _add_matrix(data: HeteroData, edge_type: EdgeType, matrix: Csr) -> None:
-    source = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
-    _add(data, edge_type, np.stack([source, matrix.indices.astype(np.int64)]), torch.from_numpy(matrix.data))
+def _add_matrix(data: HeteroData, edge_type: EdgeType, matrix: Csr, weight: Float32s) -> None:
+    ends = np.empty((3, matrix.nnz), np.int64)
+    ends[0] = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), np.diff(matrix.indptr))
+    ends[1] = matrix.indices
+    _add(data, edge_type, ends, weight)
 
 
-def _add(data: HeteroData, edge_type: EdgeType, edges: Int64s, weight: torch.Tensor | None = None) -> None:
-    """Edges [2, E] and their reverse; without `weight` each weighs 1."""
-    index = torch.from_numpy(np.ascontiguousarray(edges))
-    weight = torch.ones(index.size(1)) if weight is None else weight
-    for name, ends in ((edge_type, index), (schema.reverse(edge_type), index.flip(0))):
-        data[name].edge_index, data[name].edge_weight = ends, weight
+def _add(data: HeteroData, edge_type: EdgeType, ends: Int64s, weight: Float32s | None = None) -> None:
+    """Edges and their reverse, which share memory: `ends` [3, E] are source, target, and room for the source again.
+
+    Without `weight` each weighs 1.
+    """
+    ends[2] = ends[0]
+    index = torch.from_numpy(ends)
+    weights = torch.ones(ends.shape[1]) if weight is None else torch.from_numpy(weight)
+    for name, edges in ((edge_type, index[:2]), (schema.reverse(edge_type), index[1:])):
+        data[name].edge_index, data[name].edge_weight = edges, weights

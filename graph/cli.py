@@ -32,11 +32,15 @@ def inspect_command(
     database: Annotated[
         str | None, typer.Option(help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
     ] = None,
+    artifacts: Annotated[
+        Path | None,
+        typer.Option(help="Folder in which a refresh kept the graph.", show_default="PENCHANT_ARTIFACTS"),
+    ] = None,
 ) -> None:
     """Show nodes, edges, degrees, what is isolated and what holds together, as of a time."""
     with explained():
-        times = {"--as-of": as_of, "--known-at": known_at}
-        moments = {option: None if text is None else _time(option, text) for option, text in times.items()}
+        given = {"--as-of": as_of, "--known-at": known_at}
+        moments = {option: None if text is None else _time(option, text) for option, text in given.items()}
         if png is not None:
             _refuse_bad_target(png)
         status = Console(stderr=True)
@@ -45,12 +49,20 @@ def inspect_command(
             from graph.inspect import inspect_graph, render
             from graph.picture import draw_graph
             from graph.snapshot import take_snapshot
+            from graph.state.current import STATE, current_graph
         store = Database(database or Settings().database_url)
         store.require_schema()
-        with status.status("Reading events and catalog …"):
-            snapshot = take_snapshot(store, as_of=moments["--as-of"], known_at=moments["--known-at"])
-        with status.status(f"Building the graph of {len(snapshot.events):,} events …"):
-            graph = build_graph(snapshot)
+        before, known = moments["--as-of"], moments["--known-at"]
+        kept = (artifacts or Settings().artifacts) / STATE
+        if kept.is_dir():
+            with status.status("Counting on from the last refresh …"):
+                current = current_graph(store, kept, as_of=before, known_at=known, keep=False, say=status.print)
+                snapshot, graph = current.snapshot, current.graph
+        else:
+            with status.status("Reading events and catalog …"):
+                snapshot = take_snapshot(store, as_of=before, known_at=known)
+            with status.status(f"Building the graph of {len(snapshot.events):,} events …"):
+                graph = build_graph(snapshot)
         with status.status("Measuring it …"):
             report = inspect_graph(snapshot, graph)
         Console().print(render(report))

@@ -10,71 +10,58 @@ An item that follows itself is a repeat, not a relation between items. Only inte
 not followed by anything. Retracted events are not in a snapshot at all.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from scipy.sparse import vstack
 
-from graph.arrays import Bools, Int32s, Int64s
-from graph.hashing import mix
-from graph.histories import steps_of
+from graph.arrays import Bools
+from graph.events import Events
+from graph.follow_counts import Entries, count, entries_of, unit
+from graph.ids import IdMap
 from graph.snapshot import Snapshot
-from graph.sparse import Csr, keep_strongest, product_in_blocks, without_diagonal
-
-MAX_STEP_ITEMS = 64
-"""A step holds at most so many items here: the cost is linear in events, whatever one crawler puts into one second.
-Of a larger step a pseudo-random choice stays, the same in every run (by item and moment, not by number of row)."""
+from graph.sparse import Csr, keep_strongest
+from graph.storage.kinds import EventKind
 
 
 def followed_by(snapshot: Snapshot, *, max_distance: int, keep_neighbours: int) -> Csr:
     """float32 CSR [I, I]; row = the earlier item, the strongest `keep_neighbours` of each row."""
-    events = snapshot.events
+    entries = interest_entries(snapshot.events, snapshot.kinds, snapshot.items, max_distance)
     n_items = len(snapshot.items)
-    interest = np.array([kind.sign > 0 for kind in snapshot.kinds] or [False])[events.kind]
-    user, item = events.user[interest], events.item[interest]
-    occurred_at, sequence = events.occurred_at[interest], events.sequence[interest]
+    shown = stacked(count(entries, n_items, lambda rows, _: strongest(rows, keep_neighbours)), n_items)
+    return weighed(shown, max_distance)
 
-    first, step = _number_steps(user, occurred_at, sequence)
-    once = np.ones(len(item), np.bool_)
-    once[1:] = (step[1:] != step[:-1]) | (item[1:] != item[:-1])  # an item counts once per step; events are sorted so
-    step, item = step[once], item[once]
-    kept = _at_most(step, snapshot.items.surrogate[item], occurred_at[first][step])
-    step, item = step[kept], item[kept]
 
-    n_steps = len(first)
-    holds = Csr((np.ones(len(item), np.float32), (step, item)), shape=(n_steps, n_items))
-    ahead = _ahead(user[first], max_distance) @ holds
-    return product_in_blocks(
-        holds.T.tocsr(), ahead, lambda rows, first: keep_strongest(without_diagonal(rows, first), keep_neighbours)
+def interest_entries(events: Events, kinds: Sequence[EventKind], items: IdMap, max_distance: int) -> Entries:
+    """Of events, those that show interest."""
+    interest = shows_interest(kinds)[events.kind]
+    return entries_of(
+        events.user[interest],
+        events.item[interest],
+        events.occurred_at[interest],
+        events.sequence[interest],
+        items.surrogate,
+        max_distance,
     )
 
 
-def _number_steps(user: Int32s, occurred_at: Int64s, sequence: Int64s) -> tuple[Int64s, Int64s]:
-    """(place of each step's first event [S], number of each event's step over all users [n])."""
-    within = steps_of(user, occurred_at, sequence)
-    new = np.ones(len(user), np.bool_)
-    new[1:] = (user[1:] != user[:-1]) | (within[1:] != within[:-1])
-    return np.flatnonzero(new), np.cumsum(new) - 1
+def shows_interest(kinds: Sequence[EventKind]) -> Bools:
+    """bool [kinds]"""
+    return np.array([kind.sign > 0 for kind in kinds] or [False])
 
 
-def _at_most(step: Int64s, surrogate: Int64s, moment: Int64s) -> Bools:
-    """Which entries stay when no step may hold more than MAX_STEP_ITEMS; entries are sorted by step."""
-    sizes = np.bincount(step)[step] if len(step) else step
-    if (sizes <= MAX_STEP_ITEMS).all():
-        return np.ones(len(step), np.bool_)
-    large = np.flatnonzero(sizes > MAX_STEP_ITEMS)
-    lot = mix(mix(moment[large].astype(np.uint64)) ^ surrogate[large].astype(np.uint64))
-    drawn = large[np.lexsort((lot, step[large]))]
-    _, start, count = np.unique(step[drawn], return_index=True, return_counts=True)
-    kept = np.ones(len(step), np.bool_)
-    kept[drawn] = np.arange(len(drawn)) - np.repeat(start, count) < MAX_STEP_ITEMS
-    return kept
+def strongest(counts: Csr, keep_neighbours: int) -> Csr:
+    """The largest counts of each row, as float32: above 2^24 units (20,000 times side by side) the nearest number."""
+    return keep_strongest(
+        Csr((counts.data.astype(np.float32), counts.indices, counts.indptr), counts.shape), keep_neighbours
+    )
 
 
-def _ahead(user_of_step: Int32s, max_distance: int) -> Csr:
-    """float32 CSR [S, S]: 1 on the diagonal, 1/d from a step to the one d later of the same user."""
-    n = len(user_of_step)
-    rows, columns, weights = [np.arange(n)], [np.arange(n)], [np.ones(n, np.float32)]
-    for distance in range(1, max_distance + 1):
-        same = np.flatnonzero(user_of_step[distance:] == user_of_step[: max(n - distance, 0)])
-        rows.append(same)
-        columns.append(same + distance)
-        weights.append(np.full(len(same), 1 / distance, np.float32))
-    return Csr((np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=(n, n))
+def stacked(blocks: Sequence[Csr], n_items: int) -> Csr:
+    """Blocks of rows as one matrix [I, I]."""
+    return Csr(vstack(blocks, format="csr")) if blocks else Csr((n_items, n_items), dtype=np.float32)
+
+
+def weighed(counts: Csr, max_distance: int) -> Csr:
+    """Counts as weights: 1 for each time one item came right after the other."""
+    return Csr((counts.data / np.float32(unit(max_distance)), counts.indices, counts.indptr), counts.shape)

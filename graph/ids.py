@@ -22,6 +22,10 @@ _FEW = 256
 """Up to so many ids a Python dict answers sooner than Arrow, which hashes the whole map anew at each call."""
 
 
+_DENSE = 8
+"""With at most so many numbers per id, a table of all numbers is several times as fast as a search."""
+
+
 @dataclass(frozen=True, eq=False)
 class IdMap:
     """One index space. `external` string [n], `surrogate` int64 [n] ascending; entry k of both belongs to index k."""
@@ -44,6 +48,17 @@ class IdMap:
     def __len__(self) -> int:
         return len(self.surrogate)
 
+    def from_place(self, place: int) -> "IdMap":
+        """The ids from index `place` on."""
+        return IdMap(self.external[place:], self.surrogate[place:])
+
+    def and_then(self, later: "IdMap") -> "IdMap":
+        """Both, whose surrogates must go on ascending."""
+        if not len(later):
+            return self
+        external = pa.concat_arrays([self.external, later.external])
+        return IdMap(external, np.concatenate([self.surrogate, later.surrogate]))
+
     def index_of(self, externals: Sequence[str] | pa.Array | npt.NDArray[Any]) -> Int32s:
         """int32 [n], -1 where unknown. One id costs a dict look-up, a million one Arrow hash join."""
         if len(externals) <= _FEW:
@@ -53,10 +68,16 @@ class IdMap:
         found = pc.index_in(column.cast(pa.string()), value_set=self.external)
         return np.asarray(found.fill_null(UNKNOWN), dtype=np.int32)
 
-    def index_of_surrogate(self, surrogates: Int64s) -> Int32s:
+    def index_of_surrogate(self, surrogates: npt.NDArray[np.integer[Any]]) -> Int32s:
         """int32 [n], -1 where unknown."""
         if not len(self):
             return np.full(len(surrogates), UNKNOWN, np.int32)
+        dense = self.surrogate[0] >= 0 and self.surrogate[-1] < _DENSE * len(self)
+        if dense and len(surrogates) > _FEW and surrogates.min() >= -1:
+            table = np.full(int(self.surrogate[-1]) + 2, UNKNOWN, np.int32)  # the last: what is too large, and -1
+            table[self.surrogate] = np.arange(len(self), dtype=np.int32)
+            known: Int32s = table[np.minimum(surrogates, len(table) - 1)]
+            return known
         place = np.minimum(np.searchsorted(self.surrogate, surrogates), len(self) - 1)
         return np.where(self.surrogate[place] == surrogates, place, UNKNOWN).astype(np.int32)
 

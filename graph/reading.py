@@ -1,7 +1,7 @@
 """From the store's rows to logs of indices. Only here does the graph know tables and surrogate ids."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,22 +12,22 @@ from sqlalchemy import Table, Text, cast, func, select
 
 from graph.arrays import Int64s
 from graph.catalog import CatalogLog, CategoryVersions, ItemVersions
+from graph.event_columns import EventColumns, event_columns, read_columns
 from graph.events import EventLog, Events
-from graph.hashing import hash_strings
 from graph.ids import IdMap
+from graph.order import event_order
 from graph.schema import RETRACT
-from graph.storage.database import Database
+from graph.storage.database import Database, arrow_schema
 from graph.storage.kinds import EventKind
 from graph.storage.rules import written_json
+from graph.storage.scan import scan
 from graph.storage.tables import category, category_version, interaction, item, item_category, item_version, user
 from graph.storage.times import NEVER_US
-
-_LARGEST = float(np.finfo(np.float32).max)  # a value beyond it would become infinite
 
 
 @dataclass(frozen=True, eq=False)
 class EventRows:
-    events: pa.Table
+    events: EventColumns
     withdrawals: pa.Table  # id of a withdrawn event, and the moment since when
 
 
@@ -53,18 +53,8 @@ def read_events(database: Database, kinds: tuple[EventKind, ...], as_of: int, kn
     event, retraction = interaction.c, interaction.alias("retraction")
     retract = [kind.id for kind in kinds if kind.name == RETRACT]
     shown = [kind.id for kind in kinds if kind.name != RETRACT]
-    events = database.read(
-        select(
-            event.id,
-            event.user_id,
-            event.item_id,
-            event.kind_id,
-            event.value,
-            event.session_key,
-            event.sequence,
-            event.occurred_at,
-        ).where(event.occurred_at < as_of, event.recorded_at <= known_at, event.kind_id.in_(shown))
-    )
+    wanted = (event.occurred_at < as_of, event.recorded_at <= known_at, event.kind_id.in_(shown))
+    events = read_columns(database, event_columns().where(*wanted))
     withdrawals = database.read(
         select(event.id, func.min(retraction.c.occurred_at).label("withdrawn_at"))
         .join_from(retraction, interaction, event.event_id == retraction.c.retracts)
@@ -120,37 +110,35 @@ def read_versions(database: Database, as_of: int, known_at: int) -> VersionRows:
 
 def read_ids(database: Database, rows: EventRows, versions: VersionRows, known_at: int) -> tuple[IdMap, IdMap, IdMap]:
     """The index spaces of users, items and categories."""
-    events, items, categories = rows.events, versions.items, versions.categories
-    parents = categories["parent_id"].drop_null()
     return (
-        _ids(database, user, known_at, events["user_id"]),
-        _ids(database, item, known_at, events["item_id"], items["item_id"]),
-        _ids(database, category, known_at, categories["category_id"], parents, versions.item_categories["category_id"]),
+        _ids(database, user, known_at, rows.events["user"]),
+        _ids(database, item, known_at, rows.events["item"], _numbers(versions.items["item_id"])),
+        category_ids(database, versions, known_at),
     )
+
+
+def category_ids(database: Database, versions: VersionRows, known_at: int) -> IdMap:
+    rows = versions.categories
+    named = (rows["category_id"], rows["parent_id"].drop_null(), versions.item_categories["category_id"])
+    return _ids(database, category, known_at, *(_numbers(column) for column in named))
 
 
 def event_log(rows: EventRows, kinds: tuple[EventKind, ...], users: IdMap, items: IdMap) -> EventLog:
-    table = rows.events
-    row_id = _numbers(table["id"])
-    withdrawn = np.full(len(table), NEVER_US, np.int64)
+    """Takes the columns out of `rows` as it goes, so that no more than one of them is there twice."""
+    columns = rows.events
+    withdrawn = np.full(len(columns["id"]), NEVER_US, np.int64)
     if len(rows.withdrawals):
-        place = pc.index_in(rows.withdrawals["id"], value_set=table["id"]).combine_chunks()
-        seen = np.asarray(place.is_valid())
-        withdrawn[np.asarray(place.drop_null())] = _numbers(rows.withdrawals["withdrawn_at"])[seen]
-
+        named, since = _numbers(rows.withdrawals["id"]), _numbers(rows.withdrawals["withdrawn_at"])
+        ascending = np.argsort(named)
+        here = np.flatnonzero(np.isin(columns["id"], named))
+        withdrawn[here] = since[ascending][np.searchsorted(named[ascending], columns["id"][here])]
+    columns["user"] = users.index_of_surrogate(columns["user"])
+    columns["item"] = items.index_of_surrogate(columns["item"])
     kind_ids = np.array([kind.id for kind in kinds], np.int64)
-    events = Events(
-        user=users.index_of_surrogate(_numbers(table["user_id"])),
-        item=items.index_of_surrogate(_numbers(table["item_id"])),
-        kind=np.searchsorted(kind_ids, _numbers(table["kind_id"])).astype(np.int16),
-        value=np.clip(np.asarray(table["value"].fill_null(np.nan)), -_LARGEST, _LARGEST).astype(np.float32),
-        occurred_at=_numbers(table["occurred_at"]),
-        sequence=_numbers(table["sequence"].fill_null(-1)),
-        session=_sessions(table["session_key"]),
-        id=row_id,
-    )
-    order = np.lexsort((row_id, events.item, events.sequence, events.occurred_at, events.user))
-    return EventLog(events.take(order), withdrawn[order])
+    columns["kind"] = np.searchsorted(kind_ids, columns["kind"]).astype(np.int16)
+    order = event_order(*(columns[name] for name in ("user", "item", "occurred_at", "sequence", "id")))
+    events = Events(**{field.name: columns.pop(field.name)[order] for field in fields(Events)})
+    return EventLog(events, withdrawn[order])
 
 
 def catalog_log(versions: VersionRows, items: IdMap, categories: IdMap) -> CatalogLog:
@@ -184,24 +172,27 @@ def catalog_log(versions: VersionRows, items: IdMap, categories: IdMap) -> Catal
     )
 
 
-def _ids(database: Database, table: Table, known_at: int, *named: pa.ChunkedArray) -> IdMap:
+def _ids(database: Database, table: Table, known_at: int, *named: npt.NDArray[np.integer[Any]]) -> IdMap:
     """Rows of `table` known at `known_at` or named by rows that are: a source may date its events before our load."""
-    columns = table.c
-    rows = database.read(select(columns.id, columns.external_id, columns.recorded_at).order_by(columns.id))
-    surrogate = _numbers(rows["id"])
-    wanted = _numbers(rows["recorded_at"]) <= known_at
+    everyone, recorded_at = read_all_ids(database, table)
+    wanted = recorded_at <= known_at
+    if wanted.all():
+        return everyone
     for references in named:
-        wanted[np.searchsorted(surrogate, np.asarray(references.unique(), np.int64))] = True
-    return IdMap(_text(rows["external_id"].filter(pa.array(wanted))), surrogate[wanted])
+        wanted[everyone.index_of_surrogate(references)] = True
+    return IdMap(everyone.external.filter(pa.array(wanted)), everyone.surrogate[wanted])
 
 
-def _sessions(keys: pa.ChunkedArray) -> Int64s:
-    """int64 [n] >= 0, -1 where there is no key: keys are compared, never shown, so 63 bits of a hash do."""
-    coded = keys.combine_chunks().dictionary_encode()
-    hashes = (hash_strings(coded.dictionary) >> np.uint64(1)).astype(np.int64)
-    code = np.asarray(coded.indices.fill_null(len(hashes)))
-    sessions: Int64s = np.append(hashes, np.int64(-1))[code]
-    return sessions
+def read_all_ids(database: Database, table: Table, above: int | None = None) -> tuple[IdMap, Int64s]:
+    """All rows of `table` (with a number greater than `above`), and int64 [n] when each was recorded."""
+    columns = table.c
+    statement = select(columns.id, columns.external_id, columns.recorded_at)
+    statement = statement if above is None else statement.where(columns.id > above)
+    batches = scan(database, statement, columns.id, lambda batch: batch)
+    rows = pa.Table.from_batches(batches, schema=arrow_schema(statement))
+    if (np.diff(_numbers(rows["id"])) < 0).any():
+        rows = rows.sort_by("id")
+    return IdMap(_text(rows["external_id"]), _numbers(rows["id"])), _numbers(rows["recorded_at"])
 
 
 def _numbers(column: pa.ChunkedArray) -> Int64s:

@@ -1,13 +1,13 @@
 """Sparse matrices whose rows keep only what is strongest in them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from graph.arrays import Bools, Float32s
+from graph.arrays import Bools, Float32s, Float64s
 from graph.storage.errors import BadInputError
 from graph.threads import in_threads
 
@@ -22,18 +22,24 @@ def product_in_blocks(left: Csr, right: Csr, prune: Callable[[Csr, int], Csr]) -
 
     prune: is given some rows of the product, and the number of the first of them.
     """
-    cost = np.concatenate(([0], np.cumsum(left @ np.diff(right.indptr).astype(np.float64))))
-    bounds, rows = [0], left.shape[0]
-    while bounds[-1] < rows:
-        stop = int(np.searchsorted(cost, cost[bounds[-1]] + BLOCK_PRODUCTS, side="right")) - 1
-        bounds.append(min(max(stop, bounds[-1] + 1), rows))
 
     def block(begin: int, end: int) -> Csr:
         return prune(csr_array(left[begin:end] @ right), begin)
 
-    blocks = list(in_threads(lambda ends: block(*ends), pairwise(bounds)))
-    shape = (rows, right.shape[1])
+    cost = left @ np.diff(right.indptr).astype(np.float64)
+    blocks = list(in_threads(lambda ends: block(*ends), row_blocks(cost)))
+    shape = (left.shape[0], right.shape[1])
     return csr_array(vstack(blocks, format="csr", dtype=np.float32)) if blocks else csr_array(shape, dtype=np.float32)
+
+
+def row_blocks(cost: Float64s) -> Iterable[tuple[int, int]]:
+    """[begin, end) of blocks of rows that cost BLOCK_PRODUCTS together, or are a single row. `cost` [rows]."""
+    total = np.concatenate(([0], np.cumsum(cost)))
+    bounds, rows = [0], len(cost)
+    while bounds[-1] < rows:
+        stop = int(np.searchsorted(total, total[bounds[-1]] + BLOCK_PRODUCTS, side="right")) - 1
+        bounds.append(min(max(stop, bounds[-1] + 1), rows))
+    return pairwise(bounds)
 
 
 def without_diagonal(rows: Csr, first: int) -> Csr:

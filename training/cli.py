@@ -139,6 +139,7 @@ def refresh_command(
                     version=registry.parse_version(version) if version else None,
                     activate=activate,
                     stage=stages.stage,
+                    say=stages.say,
                 )
         typer.echo(f"{following} published in {path}" + (", it is active." if activate else "."))
 
@@ -251,6 +252,9 @@ class _Stages:
         self.bar.update(self.task, description=name, total=None, completed=0)
         if not self.screen.is_terminal:
             self.screen.print(name)
+
+    def say(self, line: str) -> None:
+        self.screen.print(line)
 
     def net(self, at: "FitProgress") -> None:
         text = (

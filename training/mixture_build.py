@@ -56,12 +56,13 @@ def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
     )
 
 
-def graph_of(snapshot: Snapshot, scaler: Scaler | None) -> HeteroData:
+def graph_of(snapshot: Snapshot, scaler: Scaler | None, graph: HeteroData | None = None) -> HeteroData:
     """The graph with surrogate ids as `node_id`: by these the net finds its rows, however the index space has grown.
 
     scaler: that of the training window, where the net reads numbers of the catalog.
+    graph: the snapshot's, where it has been built already.
     """
-    graph = build_graph(snapshot)
+    graph = build_graph(snapshot) if graph is None else graph
     if scaler is not None:
         add_features(graph, snapshot, scaler)
     graph[ITEM].node_id = torch.from_numpy(snapshot.items.surrogate.copy())
@@ -69,11 +70,13 @@ def graph_of(snapshot: Snapshot, scaler: Scaler | None) -> HeteroData:
     return graph
 
 
-def mixture_of(model: Model, snapshot: Snapshot, stage: Stage = lambda _: None) -> Mixture:
+def mixture_of(
+    model: Model, snapshot: Snapshot, stage: Stage = lambda _: None, *, graph: HeteroData | None = None
+) -> Mixture:
     """The model as of the snapshot. ArtifactError if its event kinds are not those that the net learned."""
     check_kinds(model.kinds, snapshot)
     stage("graph")
-    graph = graph_of(snapshot, model.net.scaler)
+    graph = graph_of(snapshot, model.net.scaler, graph)
     stage("item vectors")
     vectors = item_vectors_of(model.net, graph)
     stage("memories")

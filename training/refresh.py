@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from torch_geometric.data import HeteroData
 
-from graph.snapshot import Snapshot, take_snapshot
+from graph.snapshot import Snapshot
+from graph.state.current import STATE, Say, current_graph
 from graph.storage import registry
 from graph.storage.database import Database
 from graph.storage.errors import ArtifactError, NotFoundError
@@ -45,11 +47,16 @@ def model_ranker(artifact: Artifact, column: Snapshot) -> Mixture:
     return mixture_of(model_of(artifact), column)
 
 
-def refreshed(artifact: Artifact, snapshot: Snapshot, stage: Stage = lambda _: None) -> Revision:
-    """The next revision of the artifact's model, as of `snapshot`. Raises ArtifactError for a store of other items."""
+def refreshed(
+    artifact: Artifact, snapshot: Snapshot, stage: Stage = lambda _: None, *, graph: HeteroData | None = None
+) -> Revision:
+    """The next revision of the artifact's model, as of `snapshot`, and of its `graph` where that has been built.
+
+    Raises ArtifactError for a store of other items.
+    """
     check_same_store(artifact, snapshot)
     model = model_of(artifact)
-    mixture = mixture_of(model, snapshot, stage)
+    mixture = mixture_of(model, snapshot, stage, graph=graph)
     manifest = artifact.manifest
     return revision_of(model, mixture, snapshot, config=manifest.config, metrics=manifest.metrics, stage=stage)
 
@@ -73,9 +80,11 @@ def refresh(
     version: registry.Version | None = None,
     activate: bool = True,
     stage: Stage = lambda _: None,
+    say: Say = lambda _: None,
 ) -> tuple[registry.Version, Path]:
     """Publishes the next revision of `version`'s model (default: the active one) from all events of the store.
 
+    The graph is counted on from what the last refresh kept in `root`/.graph; `say` is told when that cannot be used.
     Raises NotFoundError when nothing is active and no version is given, ArtifactError when its folder is broken.
     """
     old = registry.active_revision(database) if version is None else registry.get_revision(database, version)
@@ -84,8 +93,9 @@ def refresh(
     stage("artifact")
     artifact = load_artifact(root / old.path)
     stage("snapshot")
-    snapshot = take_snapshot(database, as_of=None)
-    revision = refreshed(artifact, snapshot, stage)
+    current = current_graph(database, root / STATE, say=say)
+    snapshot = current.snapshot
+    revision = refreshed(artifact, snapshot, stage, graph=current.graph)
     stage("publish")
     following = registry.next_version(database, old.version.model)
     path = publish_revision(root, following.model, following.revision, revision)

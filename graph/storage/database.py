@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -85,13 +85,21 @@ class Database:
             sql = statement
         else:
             schema = schema or arrow_schema(statement)
-            dialect = self.engine.dialect if self.is_sqlite else postgresql.dialect
-            sql = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+            sql = self.sql(statement)
         if not self.is_sqlite:
-            with _explained(self):
+            with self.explained():
                 return postgresql.read_columns(self.url, sql, schema)
         with self.connect() as connection:
             return sqlite.read_columns(connection, sql, schema)
+
+    def sql(self, statement: Select[Any]) -> str:
+        """The statement as text, its parameters written into it, for drivers that SQLAlchemy does not know."""
+        dialect = self.engine.dialect if self.is_sqlite else postgresql.dialect
+        return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+    def explained(self) -> AbstractContextManager[None]:
+        """Within it a driver's errors become StoreUnavailableError and SchemaError."""
+        return _explained(self)
 
     def schema_revision(self) -> str | None:
         """The Alembic revision of the database, None when it holds no penchant schema."""

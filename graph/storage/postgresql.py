@@ -41,3 +41,18 @@ def read_columns(url: URL, sql: str, schema: pa.Schema) -> pa.Table:
         table = cursor.fetch_arrow_table()
         connection.rollback()
     return table.rename_columns(schema.names).cast(schema)
+
+
+@contextmanager
+def stream(url: URL, sql: str, schema: pa.Schema) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The rows of `sql` in batches of `schema`, all of one moment."""
+    with adbc(url) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for batch in cursor.fetch_record_batch():
+                columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
+                yield pa.record_batch(columns, schema=schema)
+
+        yield batches()
+        connection.rollback()

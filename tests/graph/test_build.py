@@ -36,6 +36,7 @@ def edges(data: object, edge_type: EdgeType) -> dict[tuple[int, int], float]:
 
 def test_nodes_edges_and_weights(snapshot: Snapshot) -> None:
     data = build_graph(snapshot)
+    assert data.validate()
     assert data.node_types == ["user", "item", "category"]
     assert [data[node].num_nodes for node in data.node_types] == [3, 6, 3]
     assert data["item"].node_id.tolist() == list(range(6))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graph import followed_by as module
+from graph import follow_counts as module
 from graph.followed_by import followed_by
 from graph.snapshot import Snapshot
 

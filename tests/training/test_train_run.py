@@ -1,5 +1,6 @@
 """From a store to a revision that serves: train, refuse or activate, refresh, and answers that follow new events."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from graph.ids import IdMap
 from graph.snapshot import Snapshot, take_snapshot
+from graph.state.current import STATE
 from graph.storage import registry
 from graph.storage.database import Database
 from graph.storage.errors import ArtifactError, NotFoundError, TrainingError
@@ -107,6 +109,23 @@ def test_refresh_takes_in_newer_events_and_items_under_the_same_weights(store: D
     assert [s.id for s in new.segments.segments] == [s.id for s in old.segments.segments]
     assert sum(s.size for s in new.segments.segments) == 119
     np.testing.assert_array_equal(new.gate.weight, old.gate.weight)
+
+
+def test_refresh_on_what_was_kept_is_a_refresh_from_the_start(store: Database, trained: Trained) -> None:
+    root, said = trained.path.parent, list[str]()
+    refresh(store, root, say=said.append)
+    assert said == ["The graph is counted from the start: there is none yet."]
+    events = {"user": ["u0", "new"], "item": ["i3", "i4"], "kind": ["purchase", "purchase"]}
+    append_events(store, pa.table({**events, "occurred_at": [60 * DAY_US, 130 * DAY_US]}), source="test")
+    _, kept = refresh(store, root, say=said.append)
+    assert len(said) == 1
+    shutil.rmtree(root / STATE)
+    _, anew = refresh(store, root, say=said.append)
+    assert len(said) == 2
+    one, other = load_artifact(kept), load_artifact(anew)
+    assert one.manifest.snapshot_hash == other.manifest.snapshot_hash
+    np.testing.assert_array_equal(one.item_vectors, other.item_vectors)
+    np.testing.assert_array_equal(one.user_vectors, other.user_vectors)
 
 
 def test_refresh_keeps_rows_and_weights_together_when_the_index_space_grows_in_the_middle(

@@ -1,0 +1,138 @@
+"""Which item follows which, counted on: every count is kept, those that a day changed are changed, and of the rows in
+which something changed the strongest are chosen again.
+
+base       int CSR [I, I]: all counts when they were last written down as one matrix
+changes    int64 CSR [I, I]: what has been added to them and taken from them since
+strongest  float32 CSR [I, I]: what the graph shows, as `strongest(base + changes)` would choose it
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from graph.arrays import Bools, Float32s, Int64s
+from graph.events import Events
+from graph.follow_counts import Entries, count
+from graph.followed_by import stacked, strongest
+from graph.sparse import Csr, keep_strongest
+from graph.state.rows import entries_at, grown, rows_of, with_rows
+
+MOST_CHANGES = 0.25
+"""When the changes are so many of the counts, both are written down as one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Follows:
+    base: Csr
+    changes: Csr
+    strongest: Csr
+    keep_neighbours: int
+
+    def plus(self, added: Entries, removed: Entries, n_items: int) -> "Follows":
+        """Counts of `added` come on top, those of `removed` go."""
+        shape = (n_items, n_items)
+        difference = Csr(all_counts(added, n_items).astype(np.int64) - all_counts(removed, n_items).astype(np.int64))
+        difference.eliminate_zeros()
+        if not difference.nnz:
+            return Follows(
+                grown(self.base, shape), grown(self.changes, shape), grown(self.strongest, shape), self.keep_neighbours
+            )
+        difference.sort_indices()
+        base, changes = grown(self.base, shape), Csr(grown(self.changes, shape) + difference)
+        changes.sort_indices()
+        shown = _chosen(base, changes, self.strongest, difference, self.keep_neighbours)
+        if changes.nnz > MOST_CHANGES * base.nnz:
+            base, changes = Csr(base + changes), Csr(shape, dtype=np.int64)
+            base.eliminate_zeros()
+            base.sort_indices()
+        return Follows(base, changes, shown, self.keep_neighbours)
+
+
+def follows_of(entries: Entries, n_items: int, keep_neighbours: int) -> Follows:
+    """Counted from the start."""
+
+    def both(rows: Csr, _: int) -> tuple[Csr, Csr]:
+        rows.eliminate_zeros()
+        return strongest(rows, keep_neighbours), rows
+
+    blocks = count(entries, n_items, both)
+    shown = stacked([block for block, _ in blocks], n_items)
+    base = stacked([block for _, block in blocks], n_items)
+    return Follows(base, Csr((n_items, n_items), dtype=np.int64), shown, keep_neighbours)
+
+
+def all_counts(entries: Entries, n_items: int) -> Csr:
+    return stacked(count(entries, n_items, lambda rows, _: rows), n_items)
+
+
+def near_changes(events: Events, changed: Bools, max_distance: int) -> Bools:
+    """Which of the events [n] can be part of a pair whose count changes with the events of the mask `changed`.
+
+    The events hold what counted before and what counts after. A pair changes when one of it does, or when a changed
+    step lies between; then no more than `max_distance` unchanged steps lie between either of it and the next changed
+    step. Pairs of two events that stay although nothing changed between them count alike before and after.
+    """
+    new = np.ones(len(events), np.bool_)
+    for column in (events.user, events.occurred_at, events.sequence):
+        new[1:] &= column[1:] == column[:-1]
+    new[1:] = ~new[1:]
+    new[:1] = True
+    step = np.cumsum(new) - 1
+    n_steps = int(step[-1]) + 1 if len(step) else 0
+    user = events.user[new]
+    moved = np.zeros(n_steps, np.bool_)
+    moved[step[changed]] = True
+    unchanged = np.concatenate(([0], np.cumsum(~moved)))  # how many before each step
+    places, steps = np.flatnonzero(moved), np.arange(n_steps)
+    if not len(places):
+        return np.zeros(len(events), np.bool_)
+    following = np.searchsorted(places, steps)
+    ahead, behind = (
+        places[np.minimum(following, len(places) - 1)],
+        places[np.maximum(np.searchsorted(places, steps, side="right") - 1, 0)],
+    )
+    near = (ahead >= steps) & (user[ahead] == user) & (unchanged[ahead] - unchanged[:-1] <= max_distance)
+    near |= (behind <= steps) & (user[behind] == user) & (unchanged[1:] - unchanged[behind + 1] <= max_distance)
+    found: Bools = near[step]
+    return found
+
+
+def _chosen(base: Csr, changes: Csr, before: Csr, difference: Csr, keep: int) -> Csr:
+    """The strongest of each row of base + changes, given those before the last `difference`.
+
+    Of a row it suffices to look at what was chosen and at what changed, unless something that was not chosen may have
+    become one of the strongest because others fell: such rows are chosen from all of their counts.
+    """
+    n_items = base.shape[0]
+    touched = np.flatnonzero(np.diff(difference.indptr)).astype(np.int64)
+    old, moved = rows_of(before, touched), rows_of(difference, touched)
+    row = np.repeat(np.arange(len(touched)), np.diff(moved.indptr))
+    exact = entries_at(base, touched[row], moved.indices) + entries_at(changes, touched[row], moved.indices)
+
+    old_row = np.repeat(np.arange(len(touched)), np.diff(old.indptr))
+    stays = ~np.isin(old_row * n_items + old.indices, row * n_items + moved.indices, assume_unique=True)
+    rows, columns = np.concatenate([old_row[stays], row]), np.concatenate([old.indices[stays], moved.indices])
+    level = np.concatenate([old.data[stays], exact.astype(np.float32)])
+    best = keep_strongest(Csr((level, (rows, columns)), shape=(len(touched), n_items)), keep)
+
+    full = np.diff(old.indptr) == keep  # others than the chosen may exist, none of them above its weakest
+    weakest, last = _weakest(old)
+    now_weakest, now_last = _weakest(best)
+    safe = (now_weakest > weakest) | ((now_weakest == weakest) & (now_last <= last))
+    doubtful = np.flatnonzero(full & ~((np.diff(best.indptr) == keep) & safe))
+    if len(doubtful):
+        everything = Csr(rows_of(base, touched[doubtful]) + rows_of(changes, touched[doubtful]))
+        best = with_rows(best, doubtful, strongest(everything, keep), best.shape)
+    return with_rows(before, touched, best, (n_items, n_items))
+
+
+def _weakest(chosen: Csr) -> tuple[Float32s, Int64s]:
+    """[rows] the smallest level of each row, and the largest column that has it; 0 and -1 for an empty row."""
+    lengths = np.diff(chosen.indptr)
+    level, column = np.zeros(len(lengths), np.float32), np.full(len(lengths), -1, np.int64)
+    there = lengths > 0
+    if there.any():
+        level[there] = np.minimum.reduceat(chosen.data, chosen.indptr[:-1][there])
+        at_it = chosen.data == np.repeat(level, lengths)
+        column[there] = np.maximum.reduceat(np.where(at_it, chosen.indices, -1), chosen.indptr[:-1][there])
+    return level, column

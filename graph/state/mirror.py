@@ -1,0 +1,142 @@
+"""Every row of the events and users, sorted once and kept: any snapshot is a cut of it.
+
+Rows are only ever added to the store, so a mirror is brought up to date by putting the new ones into their places.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+
+from graph.arrays import Bools, Int64s
+from graph.event_columns import EventColumns
+from graph.events import EventLog, Events
+from graph.ids import IdMap
+from graph.order import event_order
+from graph.storage.kinds import EventKind
+from graph.storage.times import NEVER_US
+from graph.threads import in_threads
+
+
+@dataclass(frozen=True, eq=False)
+class Retractions:
+    """Columns [r] in the order in which they were read."""
+
+    id: Int64s  # the retraction's own number in the store
+    event: Int64s  # number of the event that it withdraws, -1 = not in the store
+    occurred_at: Int64s
+    recorded_at: Int64s
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def and_then(self, later: "Retractions") -> "Retractions":
+        columns = [field.name for field in fields(Retractions)]
+        return Retractions(*(np.concatenate([getattr(self, name), getattr(later, name)]) for name in columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Mirror:
+    """U users, I items, n events. Indices are places among all users and items of the store."""
+
+    kinds: tuple[EventKind, ...]
+    users: IdMap
+    users_recorded_at: Int64s  # [U]
+    items: Int64s  # [I] numbers in the store, ascending
+    events: Events  # [n] whatever their times, but no retractions
+    recorded_at: Int64s  # [n]
+    retractions: Retractions
+
+    def log(self, as_of: int, known_at: int) -> EventLog:
+        """What a snapshot of that moment reads from the store."""
+        known, withdrawn_at = self._known(as_of, known_at), self._withdrawn_at(as_of, known_at, len(self.retractions))
+        if known.all():
+            return EventLog(self.events, withdrawn_at)
+        return EventLog(self.events.take(known), withdrawn_at[known])
+
+    def visible(self, as_of: int, known_at: int, n_retractions: int) -> Bools:
+        """bool [n]: known, happened before `as_of` and not withdrawn by one of the first `n_retractions`."""
+        stands: Bools = self._withdrawn_at(as_of, known_at, n_retractions) == NEVER_US
+        return self._known(as_of, known_at) & stands
+
+    def _known(self, as_of: int, known_at: int) -> Bools:
+        return (self.events.occurred_at < as_of) & (self.recorded_at <= known_at)
+
+    def _withdrawn_at(self, as_of: int, known_at: int, n_retractions: int) -> Int64s:
+        retracted = self.retractions
+        counted = (retracted.occurred_at < as_of) & (retracted.recorded_at <= known_at) & (self._place >= 0)
+        counted[n_retractions:] = False
+        withdrawn = np.full(len(self.events), NEVER_US, np.int64)
+        np.minimum.at(withdrawn, self._place[counted], retracted.occurred_at[counted])
+        return withdrawn
+
+    @cached_property
+    def _place(self) -> Int64s:
+        """int64 [r]: where the event stands that a retraction withdraws, -1 = nowhere."""
+        named = self.retractions.event
+        here = np.flatnonzero(np.isin(self.events.id, named))
+        here = here[np.argsort(self.events.id[here])]
+        ids = self.events.id[here]
+        at = np.minimum(np.searchsorted(ids, named), max(len(ids) - 1, 0))
+        place: Int64s = np.where(ids[at] == named, here[at], -1) if len(ids) else np.full(len(named), -1)
+        return place
+
+    def with_rows(
+        self, columns: EventColumns, retractions: Retractions, users: IdMap, users_recorded_at: Int64s, items: Int64s
+    ) -> tuple["Mirror", Int64s]:
+        """The mirror with more rows, and where they stand in it. `users` and `items` begin with the mirror's own.
+
+        `columns` are in the store's numbers, and are taken out as it goes.
+        """
+        later, recorded_at = sorted_events(columns, self.kinds, users, items)
+        place, order = _places(self.events, later, len(users))
+        stays = np.ones(len(self.events) + len(later), np.bool_)
+        stays[place] = False
+
+        def both(names: str) -> Int64s:
+            old = self.recorded_at if names == "recorded_at" else getattr(self.events, names)
+            new = recorded_at if names == "recorded_at" else getattr(later, names)
+            column = np.empty(len(stays), old.dtype)
+            column[stays], column[place] = old, new[order]
+            return column
+
+        names = [field.name for field in fields(Events)]
+        *merged, recorded = in_threads(both, [*names, "recorded_at"])
+        events = Events(*merged)  # type: ignore[arg-type]
+        known = self.retractions.and_then(retractions)
+        return Mirror(self.kinds, users, users_recorded_at, items, events, recorded, known), place
+
+
+def sorted_events(
+    columns: EventColumns, kinds: Sequence[EventKind], users: IdMap, items: Int64s
+) -> tuple[Events, Int64s]:
+    """Events of indices in the order of a log, and when each was recorded; takes the columns out as it goes."""
+    columns["user"] = users.index_of_surrogate(columns["user"])
+    columns["item"] = np.searchsorted(items, columns["item"]).astype(np.int32)
+    columns["kind"] = np.searchsorted([kind.id for kind in kinds], columns["kind"]).astype(np.int16)
+    order = event_order(*(columns[name] for name in ("user", "item", "occurred_at", "sequence", "id")))
+    recorded_at = columns.pop("recorded_at")[order]
+    return Events(**{field.name: columns.pop(field.name)[order] for field in fields(Events)}), recorded_at
+
+
+def _places(old: Events, new: Events, n_users: int) -> tuple[Int64s, Int64s]:
+    """Where new events come to stand among all, ascending, and int64 [n] which of the new stands there.
+
+    Only the histories of users with new events are looked at.
+    """
+    start = np.concatenate(([0], np.cumsum(np.bincount(old.user, minlength=n_users))))
+    touched = np.unique(new.user)
+    lengths = start[touched + 1] - start[touched]
+    own = np.arange(lengths.sum()) + np.repeat(start[touched] - np.cumsum(lengths) + lengths, lengths)
+    keys = ("user", "item", "occurred_at", "sequence", "id")
+    order = event_order(*(np.concatenate([getattr(old, key)[own], getattr(new, key)]) for key in keys))
+    is_new = order >= len(own)
+    which = (order[is_new] - len(own)).astype(np.int64)
+    before = np.cumsum(~is_new)[is_new]  # old events of touched users that stand before
+    user = new.user[which]
+    place = start[user]
+    if len(own):
+        last = own[np.maximum(before - 1, 0)]
+        place = np.where((before > 0) & (old.user[last] == user), last + 1, place)
+    return place + np.arange(len(which)), which

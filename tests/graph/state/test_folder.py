@@ -1,0 +1,193 @@
+"""A state that is broken, of another store or behind in a way that cannot be mended is noticed and not used."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import delete, insert, text, update
+
+from graph.build import build_graph
+from graph.snapshot import take_snapshot
+from graph.state import folder as module
+from graph.state.current import Current, current_graph
+from graph.state.folder import MANIFEST, read_state
+from graph.storage.columns import EVENTS, table_of
+from graph.storage.database import Database
+from graph.storage.events import append_events
+from graph.storage.kinds import EventKind, upsert_kinds
+from graph.storage.postgresql import libpq_uri
+from graph.storage.tables import interaction, user
+
+
+def add(database: Database, name: str, n: int, first: int = 0) -> None:
+    rows = [
+        {"event_id": f"{name}{k}", "user": f"u{k % 5}", "item": f"i{k % 3}", "kind": "view", "occurred_at": k}
+        for k in range(first, first + n)
+    ]
+    append_events(database, table_of(EVENTS, rows), source="s", unknown_items="create")
+
+
+def built(database: Database, folder: Path, *, why: str | None = None) -> Current:
+    """The current graph, which must be the true one; `why` the state was not used, None: it was."""
+    said: list[str] = []
+    current = current_graph(database, folder, say=said.append)
+    whole = take_snapshot(database, as_of=None)
+    assert current.snapshot.content_hash == whole.content_hash
+    assert current.graph.num_edges == build_graph(whole).num_edges
+    if why is None:
+        assert said == []
+        assert current.new_rows is not None
+    else:
+        assert current.new_rows is None
+        assert [why in line for line in said] == [True], said
+    return current
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def place(folder: Path) -> Path:
+    return folder / str(json.loads((folder / MANIFEST).read_text())["folder"])
+
+
+def format_of_tomorrow(folder: Path) -> None:
+    content = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**content, "format": 99}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda folder: flip(place(folder) / "events_item.npy"), "events_item.npy is not what was written"),
+        (lambda folder: (place(folder) / "base_data.npy").write_bytes(b""), "base_data.npy is not what was written"),
+        (lambda folder: (place(folder) / "users.npy").unlink(), "users.npy is missing"),
+        (lambda folder: (folder / MANIFEST).write_text("{"), "cannot be read"),
+        (lambda folder: (folder / MANIFEST).write_text("[]"), "cannot be read"),
+        (format_of_tomorrow, "format 99"),
+        (shutil.rmtree, "there is none yet"),
+    ],
+)
+def test_a_broken_state_is_not_used(
+    sqlite_database: Database, tmp_path: Path, spoil: Callable[[Path], object], why: str
+) -> None:
+    folder = tmp_path / "kept"
+    add(sqlite_database, "a", 20)
+    built(sqlite_database, folder, why="there is none yet")
+    add(sqlite_database, "b", 5)
+    assert built(sqlite_database, folder).new_rows == 5
+    assert built(sqlite_database, folder).new_rows == 0
+    spoil(folder)
+    built(sqlite_database, folder, why=why)
+    built(sqlite_database, folder)
+
+
+def test_what_can_not_be_told_from_new_rows_is_read_anew(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that go, rows of another store, kinds that weigh something else."""
+    folder = tmp_path / "kept"
+    add(database, "a", 20)
+    built(database, folder, why="there is none yet")
+    with database.begin() as connection:
+        connection.execute(delete(interaction).where(interaction.c.event_id == "a7"))
+    with monkeypatch.context() as patch:
+        patch.setattr("graph.state.tail.SAMPLE", 1)
+        built(database, folder, why="events have gone")
+    with database.begin() as connection:
+        connection.execute(update(interaction).where(interaction.c.event_id == "a8").values(occurred_at=3))
+    built(database, folder, why="other events")
+    with database.begin() as connection:
+        connection.execute(update(user).where(user.c.external_id == "u1").values(external_id="u9"))
+    built(database, folder, why="users")
+    upsert_kinds(database, [EventKind(0, "view", 0.9, 1, 3.0)])
+    built(database, folder, why="kinds")
+
+
+def test_a_row_that_goes_far_below_the_newest_is_missed_too(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.state.tail.OVERLAP", 2)
+    monkeypatch.setattr("graph.state.tail.SAMPLE", 1)
+    add(sqlite_database, "a", 20)
+    built(sqlite_database, tmp_path / "kept", why="there is none yet")
+    with sqlite_database.begin() as connection:
+        connection.execute(delete(interaction).where(interaction.c.event_id == "a9"))
+    built(sqlite_database, tmp_path / "kept", why="17 rows of interaction where 18 were")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("overlap", [20_000, 1])
+def test_a_transaction_that_commits_late_is_not_missed(
+    postgresql_url_fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlap: int
+) -> None:
+    """Its numbers are smaller than those that were read before it: within the overlap, and far below."""
+    monkeypatch.setattr("graph.state.tail.OVERLAP", overlap)
+    database = Database(postgresql_url_fresh)
+    add(database, "a", 20)
+    with psycopg.connect(libpq_uri(database.url)) as late:
+        late.execute(
+            "INSERT INTO interaction (event_id, user_id, item_id, kind_id, occurred_at, recorded_at)"
+            " SELECT 'late', user_id, item_id, kind_id, 7, 0 FROM interaction WHERE event_id = 'a3'"
+        )
+        add(database, "b", 20, first=20)
+        assert len(built(database, tmp_path / "kept", why="there is none yet").snapshot.events) == 40
+        late.commit()
+    why = None if overlap > 40 else "rows of interaction where"
+    assert len(built(database, tmp_path / "kept", why=why).snapshot.events) == 41
+    database.close()
+
+
+def test_a_crash_while_writing_leaves_the_last_state(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "kept"
+    add(sqlite_database, "a", 20)
+    built(sqlite_database, folder, why="there is none yet")
+    add(sqlite_database, "b", 5)
+
+    def out_of_room(path: Path) -> None:
+        raise OSError("no space left on device")
+
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_flush", out_of_room)
+        assert len(current_graph(sqlite_database, folder, say=said.append).snapshot.events) == 25
+    assert said == ["The graph is not kept for the next time: no space left on device."]
+    assert len(read_state(folder)[0].events) == 20
+    assert built(sqlite_database, folder).new_rows == 5
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == [place(folder).name]  # no rests
+
+
+def test_users_of_the_future_are_left_to_the_plain_way(sqlite_database: Database, tmp_path: Path) -> None:
+    """Their rows are among ours, but no snapshot of that time knows them."""
+    add(sqlite_database, "a", 20)
+    with sqlite_database.begin() as connection:
+        connection.execute(insert(user).values(external_id="later", recorded_at=2**61))
+        assert connection.execute(text("SELECT count(*) FROM user")).scalar() == 6
+    assert (
+        "later"
+        not in built(sqlite_database, tmp_path / "kept", why="there is none yet").snapshot.users.external.to_pylist()
+    )
+    built(sqlite_database, tmp_path / "kept")
+
+
+def test_what_did_not_change_is_linked_not_written(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graph.state.follows.MOST_CHANGES", 100.0)
+    folder = tmp_path / "kept"
+    add(sqlite_database, "a", 200)
+    built(sqlite_database, folder, why="there is none yet")
+    before = {path.name: path.stat().st_ino for path in place(folder).iterdir()}
+    add(sqlite_database, "b", 1, first=200)
+    assert built(sqlite_database, folder).new_rows == 1
+    after = {path.name: path.stat().st_ino for path in place(folder).iterdir()}
+    same = {name for name, inode in after.items() if before[name] == inode}
+    assert {"base_data.npy", "base_indices.npy", "users.npy"} <= same
+    assert not {"events_id.npy", "changes_data.npy"} & same
