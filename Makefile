@@ -41,7 +41,7 @@ protos: $(READY)
 	$(BIN)/python protos/generate.py --check
 
 pytest: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
 
 format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

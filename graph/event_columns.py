@@ -46,9 +46,18 @@ def event_columns() -> Select[Any]:
     )
 
 
-def read_columns(database: Database, statement: Select[Any]) -> EventColumns:
-    """The rows of `statement`, mostly in the order of their numbers. Raises what `scan` raises."""
-    parts = scan(database, statement, interaction.c.id, _columns)
+def read_columns(database: Database, statement: Select[Any], *, above: int | None = None) -> EventColumns:
+    """The rows of `statement` in the order of their numbers, or nearly, those `above` one. Raises as `scan` does."""
+    return _joined(scan(database, statement, interaction.c.id, _columns, above=above))
+
+
+def read_few_columns(database: Database, statement: Select[Any]) -> EventColumns:
+    """The same for a statement that finds a few rows by an index, however large the table."""
+    return _joined([_columns(batch) for batch in database.read(statement).to_batches()])
+
+
+def _joined(parts: list[EventColumns]) -> EventColumns:
+    """Empties the parts as it goes."""
     empty: EventColumns = {name: np.zeros(0, dtype) for name, dtype in DTYPES.items()}
     return {name: np.concatenate([part.pop(name) for part in parts]) if parts else empty[name] for name in DTYPES}
 

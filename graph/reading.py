@@ -187,8 +187,7 @@ def read_all_ids(database: Database, table: Table, above: int | None = None) -> 
     """All rows of `table` (with a number greater than `above`), and int64 [n] when each was recorded."""
     columns = table.c
     statement = select(columns.id, columns.external_id, columns.recorded_at)
-    statement = statement if above is None else statement.where(columns.id > above)
-    batches = scan(database, statement, columns.id, lambda batch: batch)
+    batches = scan(database, statement, columns.id, lambda batch: batch, above=above)
     rows = pa.Table.from_batches(batches, schema=arrow_schema(statement))
     if (np.diff(_numbers(rows["id"])) < 0).any():
         rows = rows.sort_by("id")

@@ -85,7 +85,7 @@ def read_state(folder: Path) -> tuple[Mirror, Edges]:
             path, noted = place / name, content["files"][name]
             if path.stat().st_size != noted["bytes"] or _sum(path) != noted["sum"]:
                 raise StaleError(f"{path.name} is not what was written")
-            return path.stem, np.load(path, mmap_mode="r", allow_pickle=False)
+            return path.stem, np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
         return _state(content, dict(in_threads(read, content["files"])))
     except FileNotFoundError as error:
@@ -170,7 +170,7 @@ def _file_of(array: npt.NDArray[Any]) -> Path | None:
 
 def _sum(path: Path) -> int:
     """Of all bytes as 64-bit words, with where they stand: torn writes and flipped bits show, at the pace of memory."""
-    content = np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.zeros(0, np.uint8)
+    content = np.asarray(np.memmap(path, np.uint8, mode="r")) if path.stat().st_size else np.zeros(0, np.uint8)
     words = content[: len(content) // 8 * 8].view(np.uint64)
     total = sum(content[len(words) * 8 :].tolist())
     for number, begin in enumerate(range(0, len(words), 65_536)):

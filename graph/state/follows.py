@@ -104,22 +104,33 @@ def _chosen(base: Csr, changes: Csr, before: Csr, difference: Csr, keep: int) ->
     become one of the strongest because others fell: such rows are chosen from all of their counts.
     """
     n_items = base.shape[0]
-    touched = np.flatnonzero(np.diff(difference.indptr)).astype(np.int64)
-    old, moved = rows_of(before, touched), rows_of(difference, touched)
-    row = np.repeat(np.arange(len(touched)), np.diff(moved.indptr))
-    exact = entries_at(base, touched[row], moved.indices) + entries_at(changes, touched[row], moved.indices)
+    place = np.repeat(np.arange(n_items), np.diff(difference.indptr))
+    column = difference.indices
+    level = (entries_at(base, place, column) + entries_at(changes, place, column)).astype(np.float32)
 
+    # A count that rises and still does not reach the weakest of a full row changes nothing.
+    was_chosen = entries_at(before, place, column) > 0
+    full = np.diff(before.indptr) == keep  # others than the chosen may exist, none of them above its weakest
+    weakest, last = (of_row[place] for of_row in _weakest(before))
+    matters = was_chosen | ~full[place] | (level > weakest) | ((level == weakest) & (column < last))
+    place, column, level = place[matters], column[matters], level[matters]
+
+    touched = np.unique(place)
+    old = rows_of(before, touched)
+    row = np.searchsorted(touched, place)
     old_row = np.repeat(np.arange(len(touched)), np.diff(old.indptr))
-    stays = ~np.isin(old_row * n_items + old.indices, row * n_items + moved.indices, assume_unique=True)
-    rows, columns = np.concatenate([old_row[stays], row]), np.concatenate([old.indices[stays], moved.indices])
-    level = np.concatenate([old.data[stays], exact.astype(np.float32)])
-    best = keep_strongest(Csr((level, (rows, columns)), shape=(len(touched), n_items)), keep)
+    old_key = old_row * n_items + old.indices
+    at = np.searchsorted(old_key, row * n_items + column)
+    stays = np.ones(old.nnz, np.bool_)
+    stays[at[was_chosen[matters]]] = False
+    rows, columns = np.concatenate([old_row[stays], row]), np.concatenate([old.indices[stays], column])
+    levels = np.concatenate([old.data[stays], level])
+    best = keep_strongest(Csr((levels, (rows, columns)), shape=(len(touched), n_items)), keep)
 
-    full = np.diff(old.indptr) == keep  # others than the chosen may exist, none of them above its weakest
     weakest, last = _weakest(old)
     now_weakest, now_last = _weakest(best)
     safe = (now_weakest > weakest) | ((now_weakest == weakest) & (now_last <= last))
-    doubtful = np.flatnonzero(full & ~((np.diff(best.indptr) == keep) & safe))
+    doubtful = np.flatnonzero(full[touched] & ~((np.diff(best.indptr) == keep) & safe))
     if len(doubtful):
         everything = Csr(rows_of(base, touched[doubtful]) + rows_of(changes, touched[doubtful]))
         best = with_rows(best, doubtful, strongest(everything, keep), best.shape)

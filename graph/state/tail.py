@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sqlalchemy import Table, func, select
 
 from graph.arrays import Int64s
-from graph.event_columns import EventColumns, event_columns, read_columns
+from graph.event_columns import EventColumns, event_columns, read_columns, read_few_columns
 from graph.ids import IdMap
 from graph.reading import read_all_ids
 from graph.schema import RETRACT
@@ -30,17 +30,17 @@ class StaleError(Exception):
 
 def read_mirror_rows(database: Database, mirror: Mirror) -> tuple[EventColumns, Retractions]:
     """Rows of `interaction` that `mirror` lacks; of an empty mirror all. Raises StaleError."""
-    known = np.concatenate([mirror.events.id, mirror.retractions.id])
-    low = _low(known)
-    _check_below(database, interaction, int((known <= low).sum()), low)
+    ids = (mirror.events.id, mirror.retractions.id)
+    low = _low(*ids)
+    recent = np.concatenate([known[known > low] for known in ids])
+    _check_below(database, interaction, sum(len(known) for known in ids) - len(recent), low)
     _check_sample(database, mirror)
     retract = [kind.id for kind in mirror.kinds if kind.name == RETRACT]
     row = interaction.c
     with database.connect() as connection:
         high = connection.execute(select(func.coalesce(func.max(row.id), 0))).scalar_one()
-    columns = read_columns(
-        database, event_columns().where(row.id > low, row.id <= high, row.kind_id.not_in(retract or [-1]))
-    )
+    shown = event_columns().where(row.id <= high, row.kind_id.not_in(retract or [-1]))
+    columns = read_columns(database, shown, above=low)
     withdrawn = interaction.alias("withdrawn")
     found = database.read(
         select(row.id, withdrawn.c.id.label("event"), row.occurred_at, row.recorded_at)
@@ -51,7 +51,6 @@ def read_mirror_rows(database: Database, mirror: Mirror) -> tuple[EventColumns, 
     retractions = Retractions(*numbers)
 
     read = np.concatenate([columns["id"], retractions.id])
-    recent = known[known > low]
     if not np.isin(recent, read).all():
         raise StaleError("events have gone from the store")
     new = ~np.isin(columns["id"], recent)
@@ -80,8 +79,8 @@ def read_users(database: Database, mirror: Mirror) -> tuple[IdMap, Int64s]:
     )
 
 
-def _low(known: npt.NDArray[np.integer[Any]]) -> int:
-    return int(known.max()) - OVERLAP if len(known) else -1
+def _low(*known: npt.NDArray[np.integer[Any]]) -> int:
+    return max((int(numbers.max()) - OVERLAP for numbers in known if len(numbers)), default=-1)
 
 
 def _check_below(database: Database, table: Table, expected: int, low: int) -> None:
@@ -103,7 +102,7 @@ def _check_sample(database: Database, mirror: Mirror) -> None:
     ours = events.take(place)
     order = np.argsort(ours.id)
     ids = ours.id[order].tolist()
-    found = read_columns(database, event_columns().where(interaction.c.id.in_(ids)))
+    found = read_few_columns(database, event_columns().where(interaction.c.id.in_(ids)))
     there = np.argsort(found["id"])
     kind_ids = np.array([kind.id for kind in mirror.kinds])
     expected = {

@@ -29,20 +29,29 @@ R = TypeVar("R")
 
 
 def scan(
-    database: Database, statement: Select[Any], key: ColumnElement[int], convert: Callable[[pa.RecordBatch], R]
+    database: Database,
+    statement: Select[Any],
+    key: ColumnElement[int],
+    convert: Callable[[pa.RecordBatch], R],
+    *,
+    above: int | None = None,
 ) -> list[R]:
     """`convert` of each batch of the statement's rows, in no order; it is called from several threads.
 
-    `key` is an ascending number of the table that is only ever appended to. Rows added while it reads are left out on
+    `key` is an ascending number of the table that is only ever appended to; only rows with a key `above` one are read,
+    where it is given. Rows added while it reads are left out on
     SQLite, so all batches are of one moment on both engines. Raises StoreUnavailableError, SchemaError.
     """
     schema = arrow_schema(statement)
+    statement = statement if above is None else statement.where(key > above)
     if not database.is_sqlite:
         with database.explained(), postgresql.stream(database.url, database.sql(statement), schema) as rows:
             return [convert(batch) for batch in rows]
     with database.connect() as connection:
-        ends = select(func.coalesce(func.min(key), 0), func.coalesce(func.max(key), -1))
-        least, most = connection.execute(ends).one()
+        # Each end by itself: asked for both at once, SQLite looks at every row.
+        most = connection.execute(select(func.coalesce(func.max(key), -1))).scalar_one()
+        first = connection.execute(select(func.coalesce(func.min(key), 0))).scalar_one()
+    least = first if above is None else max(first, above + 1)
     if most < least:
         return []
     path = str(database.url.database)

@@ -181,7 +181,8 @@ def test_limits_are_those_of_the_definitions(values: list[float], limit: float) 
     ranged = fit(numbers, FieldRule("v", "v", "mode", Outliers("iqr", limit)))
     first, third = np.quantile(numbers, [0.25, 0.75])
     assert ranged.low == pytest.approx(first - limit * (third - first))
-    assert ranged.fill in values
+    inside = [value for value in values if ranged.low <= value <= ranged.high]
+    assert ranged.fill in inside if inside else ranged.fill is None
 
 
 def test_a_group_without_numbers_stays_as_it_is() -> None:

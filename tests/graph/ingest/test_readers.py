@@ -182,7 +182,11 @@ def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
         ("f.csv", "A1,x,y\n", "has no column 'a'. It has A1, x, y; correct the mapping."),
         ("f.csv", "a,bb\n", "has no column 'b'. Did you mean 'bb'?"),
         ("f.csv", "a,b,a\n", "has the column 'a' more than once."),
-        ("f.csv", gzip.compress(gzip.compress(b"a,b\n"), mtime=0), "is not text but gzip. Unpack or convert it first."),
+        (
+            "f.csv",
+            gzip.compress(gzip.compress(b"a,b\n", mtime=0), mtime=0),
+            "is not text but gzip. Unpack or convert it first.",
+        ),
         ("f.csv", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], "is a gzip file that is cut off"),
         ("f.csv", gzip.compress(b"PAR1....", mtime=0), "is not text but Parquet."),
         (
