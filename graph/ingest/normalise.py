@@ -46,19 +46,20 @@ def normalise_events(rows: pl.DataFrame, table: Events) -> Normal:
     kind, checks = _kind(rows, table)
     # A retraction names an event, which already has an item.
     retracting = (kind == RETRACT).fill_null(value=False) if table.retracts else pl.lit(value=False)
+    occurred_at = micros(rows, table.occurred_at)
     checks = [
         (text(rows, table.user).is_null(), pl.lit("no user")),
         (text(rows, table.item).is_null() & ~retracting, pl.lit("no item")),
         *checks,
-        *_time_checks(rows, table.occurred_at, needed=True),
-        *_time_checks(rows, table.recorded_at),
+        (text(rows, table.occurred_at.column).is_null(), pl.lit(f"no time in {table.occurred_at.column}")),
+        _time_check(rows, table.occurred_at, occurred_at),
     ]
     columns = {
         "user": text(rows, table.user),
         "item": text(rows, table.item),
         "kind": kind,
         "context": json_object(rows, table.context),
-        "occurred_at": micros(rows, table.occurred_at),
+        "occurred_at": pl.lit(occurred_at),
     }
     checks.append(_finite(rows, table.context))
     if table.event_id:
@@ -78,16 +79,19 @@ def normalise_events(rows: pl.DataFrame, table: Events) -> Normal:
     if table.retracts:
         columns["retracts"] = text(rows, table.retracts)
     if table.recorded_at:
-        columns["recorded_at"] = micros(rows, table.recorded_at)
+        recorded_at = micros(rows, table.recorded_at)
+        checks.append(_time_check(rows, table.recorded_at, recorded_at))
+        columns["recorded_at"] = pl.lit(recorded_at)
     return _split(rows, columns, checks, EVENTS)
 
 
 def normalise_items(rows: pl.DataFrame, table: Items) -> Normal:
     listed, nodes = item_categories(rows, table.categories)
+    valid_from, wrong_time = _valid_from(rows, table.valid_from)
     checks: Checks = [
         (text(rows, table.id).is_null(), pl.lit("no id")),
         _finite(rows, table.attributes),
-        *_time_checks(rows, table.valid_from),
+        *wrong_time,
     ]
     columns = {
         "item": text(rows, table.id),
@@ -95,7 +99,7 @@ def normalise_items(rows: pl.DataFrame, table: Items) -> Normal:
         "attributes": json_object(rows, table.attributes),
         "available": pl.lit(value=True),
         "categories": pl.lit(listed),
-        "valid_from": micros(rows, table.valid_from) if table.valid_from else pl.lit(None, pl.Int64),
+        "valid_from": valid_from,
     }
     if table.available:
         value = truth(rows, table.available)
@@ -110,16 +114,17 @@ def normalise_items(rows: pl.DataFrame, table: Items) -> Normal:
 def normalise_categories(rows: pl.DataFrame, table: Categories) -> Normal:
     root = label(rows, table.root) if table.root and "{" in table.root else pl.lit(table.root, pl.String)
     parent = text(rows, table.parent) if table.parent else pl.lit(None, pl.String)
+    valid_from, wrong_time = _valid_from(rows, table.valid_from)
     columns = {
         "category": text(rows, table.id),
         "name": label(rows, table.name) if table.name else text(rows, table.id),
         "parent": pl.coalesce(parent, escaped(root)),
-        "valid_from": micros(rows, table.valid_from) if table.valid_from else pl.lit(None, pl.Int64),
+        "valid_from": valid_from,
     }
     checks: Checks = [
         (text(rows, table.id).is_null(), pl.lit("no id")),
         ((parent == text(rows, table.id)).fill_null(value=False), pl.lit("a category cannot be its own parent")),
-        *_time_checks(rows, table.valid_from),
+        *wrong_time,
     ]
     normal = _split(rows, columns, checks, CATEGORIES)
     if table.root is None:
@@ -147,13 +152,16 @@ def _kind(rows: pl.DataFrame, table: Events) -> tuple[pl.Expr, Checks]:
     return kind, [*checks, (kind.is_null(), _why("unknown kind", rows, table.kind.column))]
 
 
-def _time_checks(rows: pl.DataFrame, time: Time | None, *, needed: bool = False) -> Checks:
+def _valid_from(rows: pl.DataFrame, time: Time | None) -> tuple[pl.Expr, Checks]:
     if time is None:
-        return []
-    given = text(rows, time.column).is_not_null()
-    wrong = given & micros(rows, time).is_null()
-    bad = (wrong, _why(f"no usable time in {time.column}", rows, time.column))
-    return [(~given, pl.lit(f"no time in {time.column}")), bad] if needed else [bad]
+        return pl.lit(None, pl.Int64), []
+    moments = micros(rows, time)
+    return pl.lit(moments), [_time_check(rows, time, moments)]
+
+
+def _time_check(rows: pl.DataFrame, time: Time, moments: pl.Series) -> tuple[pl.Expr, pl.Expr]:
+    wrong = text(rows, time.column).is_not_null() & pl.lit(moments.is_null())
+    return wrong, _why(f"no usable time in {time.column}", rows, time.column)
 
 
 def _finite(rows: pl.DataFrame, columns: dict[str, str]) -> tuple[pl.Expr, pl.Expr]:

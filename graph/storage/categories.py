@@ -1,6 +1,6 @@
 """Categories, a tree: upsert, delete, get, list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Connection, Select, func, select
 from graph.storage.bulk import listed, read_frame
 from graph.storage.changes import append_change, names
 from graph.storage.columns import CATEGORIES, canonical
+from graph.storage.cycles import cycles_over_time, told
 from graph.storage.database import Database
 from graph.storage.externals import create_missing, ids_of, resolve
 from graph.storage.outcomes import Outcome, Outcomes
@@ -67,7 +68,7 @@ def upsert_categories(
 
 def _store(connection: Connection, frame: pl.DataFrame, outcomes: Outcomes, recorded_at: int) -> Outcomes:
     lock_catalog(connection)
-    known = _known_versions(connection)
+    known = known_versions(connection)
     frame = with_valid_from(frame, known, "category", recorded_at)
     frame = last_of_each_time(frame, outcomes, "category")
     frame = _with_sound_parents(frame, known, outcomes)
@@ -103,46 +104,16 @@ def _with_sound_parents(frame: pl.DataFrame, known: pl.DataFrame, outcomes: Outc
 
 def _without_cycles(frame: pl.DataFrame, known: pl.DataFrame, outcomes: Outcomes) -> pl.DataFrame:
     """Refuses the rows on a cycle at any time from theirs on: a stored version that begins later may close it too."""
-    shared = ("category", "parent", "valid_from", "row")
-    above = pl.when(~pl.col("deleted")).then("parent").alias("parent")  # what is deleted hangs nowhere
-    line = pl.concat(
-        [
-            known.sort("id").select("category", above, "valid_from", pl.lit(None, pl.UInt32).alias("row")),
-            frame.select(shared),
-        ]
-    ).sort("valid_from", maintain_order=True)
-    first = pl.lit(frame["valid_from"].min(), pl.Int64)  # null, and then no time at all, where no row is left
-    times = line.filter(pl.col("valid_from") >= first)["valid_from"].unique().sort()
-    for time in times.to_list():
-        holding = line.filter(pl.col("valid_from") <= time).unique("category", keep="last", maintain_order=True)
-        parents = dict(zip(holding["category"].to_list(), holding["parent"].to_list(), strict=True))
-        for cycle in find_cycles(parents):
-            rows = holding.filter(pl.col("category").is_in(pl.Series(cycle).implode()))["row"].drop_nulls()
-            frame = outcomes.refuse(
-                frame,
-                pl.col("row").is_in(rows.implode()),
-                Outcome.CYCLE,
-                f"categories would form a cycle: {' > '.join([*cycle, cycle[0]])}",
-            )
+    if frame.is_empty():
+        return frame
+    shared = ("category", "parent", "deleted", "valid_from")
+    stored = known.sort("id").select(*shared, pl.lit(None, pl.UInt32).alias("row"))
+    versions = pl.concat([stored, frame.select(*shared, "row")])
+    for cycle, holding in cycles_over_time(versions, first=min(frame["valid_from"].to_list())):
+        rows = holding.filter(pl.col("category").is_in(pl.Series(cycle).implode()))["row"].drop_nulls()
+        reason = f"categories would form a cycle: {told(cycle)}"
+        frame = outcomes.refuse(frame, pl.col("row").is_in(rows.implode()), Outcome.CYCLE, reason)
     return frame
-
-
-def find_cycles(parents: Mapping[str, str | None]) -> list[list[str]]:
-    """Each cycle of child -> parent once, as the nodes along it."""
-    cycles: list[list[str]] = []
-    done: set[str] = set()
-    for start in sorted(parents):
-        path: list[str] = []
-        on_path: set[str] = set()
-        node: str | None = start
-        while node is not None and node not in done and node not in on_path:
-            path.append(node)
-            on_path.add(node)
-            node = parents.get(node)
-        if node in on_path:
-            cycles.append(path[path.index(str(node)) :])
-        done.update(path)
-    return cycles
 
 
 def delete_categories(database: Database, categories: Sequence[str], *, recorded_at: int | None = None) -> Outcomes:
@@ -156,7 +127,7 @@ def delete_categories(database: Database, categories: Sequence[str], *, recorded
     with database.begin() as connection:
         lock_catalog(connection)
         outcomes = Outcomes(len(wanted))
-        known = _known_versions(connection)
+        known = known_versions(connection)
         current = known.filter("is_current")
         frame = wanted.join(current, on="category", how="left", maintain_order="left")
         reason = pl.lit("unknown category ") + pl.col("category")
@@ -245,7 +216,7 @@ def _current() -> Select[Any]:
     )
 
 
-def _known_versions(connection: Connection) -> pl.DataFrame:
+def known_versions(connection: Connection) -> pl.DataFrame:
     """All versions of all categories: a cycle may run through any of them, and categories are few."""
     version = category_version.c
     query = (

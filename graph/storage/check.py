@@ -1,12 +1,15 @@
 """What cannot be right in a store, found and named; `penchant db check`."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, Integer, Table, and_, cast, func, inspect, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, Table, and_, cast, func, inspect, or_, select, text
 
 from graph.schema import RETRACT
+from graph.storage.categories import known_versions
+from graph.storage.cycles import cycles_over_time, told
 from graph.storage.database import Database
 from graph.storage.rules import CLOCK_TOLERANCE_US, FUTURE_TOLERANCE_US
 from graph.storage.tables import (
@@ -21,6 +24,10 @@ from graph.storage.tables import (
 from graph.storage.times import EVER_US, now_us
 
 EXAMPLES = 3
+_INVALID = text(
+    "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+    " WHERE pg_table_is_visible(pg_class.oid) AND NOT indisvalid ORDER BY relname"
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ def check(database: Database, *, artifacts: Path | None = None) -> list[Problem]
     """All problems, none when the store is sound. With `artifacts`, also whether every registered model is there."""
     with database.connect() as connection:
         problems = [*_indexes(connection), *_orphans(connection), *_times(connection), *_versions(connection)]
-        problems += _retractions(connection)
+        problems += [*_retractions(connection), *_values(connection), *_cycles(connection)]
         if artifacts is not None:
             problems += _models(connection, artifacts)
     return problems
@@ -59,6 +66,10 @@ def _indexes(connection: Connection) -> Iterator[Problem]:
         missing += sorted(wanted - there)
     if missing:
         yield Problem("missing index", len(missing), tuple(missing))
+    if connection.dialect.name == "postgresql":
+        broken = connection.execute(_INVALID).scalars().all()
+        if broken:
+            yield Problem("index whose building was interrupted", len(broken), tuple(broken))
 
 
 def _orphans(connection: Connection) -> Iterator[Problem]:
@@ -99,6 +110,24 @@ def _versions(connection: Connection) -> Iterator[Problem]:
         )
         outdated = table.c.is_current & select(newer.c.id).where(newer.c[owner] == column, is_later).exists()
         yield from _rows(connection, table, outdated, f"{table.name} that is current but not the newest")
+
+
+def _values(connection: Connection) -> Iterator[Problem]:
+    """SQLite has no NaN (it stores null), and takes text where a number belongs."""
+    value, largest = interaction.c.value, sys.float_info.max
+    finite: ColumnElement[bool]
+    if connection.dialect.name == "sqlite":
+        finite = func.typeof(value).in_(("real", "integer")) & value.between(-largest, largest)
+    else:
+        finite = value.not_in([float("nan"), float("inf"), float("-inf")])
+    yield from _rows(connection, interaction, value.is_not(None) & ~finite, "event with a value that is not finite")
+
+
+def _cycles(connection: Connection) -> Iterator[Problem]:
+    """A cycle of the past too: training as of then would go round in it."""
+    found = list(dict.fromkeys(told(cycle) for cycle, _ in cycles_over_time(known_versions(connection).sort("id"))))
+    if found:
+        yield Problem("cycle of categories", len(found), tuple(found[:EXAMPLES]))
 
 
 def _retractions(connection: Connection) -> Iterator[Problem]:

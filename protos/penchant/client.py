@@ -223,7 +223,7 @@ class PenchantClient:
         """Records up to 1,000 events; look at each outcome, one that is refused does not hold back the others.
 
         An event without `event_id` or `occurred_at` gets a random one and the present, so that the tries of this
-        call record it once. To be safe across calls as well, give ids of your own.
+        call record it once. To be safe across calls as well, give ids and times of your own.
         """
         request = event.RecordEventsRequest(events=events)
         complete_events(request.events)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from penchant import Event, PenchantClient
-from penchant.v1.event_pb2 import EVENT_STATUS_DUPLICATE
+from google.protobuf.timestamp_pb2 import Timestamp
+from penchant import Event, PenchantClient, PenchantError
+from penchant.v1.event_pb2 import EVENT_STATUS_ACCEPTED, EVENT_STATUS_DUPLICATE
 from sqlalchemy import select
 
 from graph.storage.database import Database
@@ -22,14 +23,15 @@ PATIENCE_S = 60
 
 
 class Sender:
-    """Streams batches until told to stop, and knows what it sent and what was acknowledged."""
+    """Sends batches until told to stop, over one stream or call by call, and knows what was acknowledged."""
 
-    def __init__(self, target: str, seed: int) -> None:
+    def __init__(self, target: str, seed: int, *, streams: bool = True) -> None:
         self.sent: list[str] = []
         self.acknowledged: list[str] = []
         self.failure: BaseException | None = None
         self._target = target
         self._chance = random.Random(seed)
+        self._streams = streams
         self._batches: list[list[str]] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -52,11 +54,28 @@ class Sender:
     def _run(self) -> None:
         try:
             with PenchantClient(self._target) as client:
+                if not self._streams:
+                    self._call(client)
+                    return
                 for answer in client.stream_events(self._events(), patience_ms=1_000 * PATIENCE_S):
                     assert {row.outcome.status for row in answer.others} <= {EVENT_STATUS_DUPLICATE}
                     self.acknowledged += self._batches[answer.batch - 1]
         except BaseException as error:
             self.failure = error
+
+    def _call(self, client: PenchantClient) -> None:
+        for batch in self._events():
+            deadline = time.monotonic() + PATIENCE_S
+            while True:
+                try:
+                    answer = client.record_events(batch)
+                except PenchantError:  # killed in the middle of it: what came of it is unknown, so it is sent again
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                else:
+                    break
+            assert {row.status for row in answer.outcomes} <= {EVENT_STATUS_ACCEPTED, EVENT_STATUS_DUPLICATE}
+            self.acknowledged += self._batches[-1]
 
     def _events(self) -> Iterator[list[Event]]:
         while not self._stopping.is_set():
@@ -64,8 +83,10 @@ class Sender:
             ids = [f"e{n}" for n in range(first, first + self._chance.randint(1, 200))]
             self._batches.append(ids)
             self.sent += ids
+            now = Timestamp(seconds=int(time.time()))
             yield [
-                Event(event_id=name, user=f"u{n % 300}", item=f"i{n % 7}", kind="view") for n, name in enumerate(ids)
+                Event(event_id=name, user=f"u{n % 300}", item=f"i{n % 7}", kind="view", occurred_at=now)
+                for n, name in enumerate(ids)
             ]
 
 
@@ -74,13 +95,14 @@ def stored(database: Database) -> list[str]:
         return list(connection.execute(select(interaction.c.event_id)).scalars())
 
 
+@pytest.mark.parametrize("streams", [True, False], ids=["stream", "calls"])
 @pytest.mark.parametrize("rounds", [2, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(3_600)])])
-def test_kill_at_any_moment(database_url: str, database: Database, tmp_path: Path, rounds: int) -> None:
+def test_kill_at_any_moment(database_url: str, database: Database, tmp_path: Path, rounds: int, streams: bool) -> None:
     upsert_items(database, pa.table({"item": [f"i{n}" for n in range(7)]}))
     chance = random.Random(rounds)
     address = free_address()
     server: BaseProcess = start_server(database_url, tmp_path, address)
-    sender = Sender(address, seed=rounds)
+    sender = Sender(address, rounds, streams=streams)
     try:
         for _ in range(rounds):
             sender.wait_for(len(sender.acknowledged) + chance.randint(1, 1_500))

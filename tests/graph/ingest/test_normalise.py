@@ -117,13 +117,13 @@ BERLIN = "Europe/Berlin"
 )  # fmt: skip
 def test_times(values: list[Any], time: dict[str, str], expected: list[str | None]) -> None:
     rows = frame(t=values)
-    got = rows.select(x=micros(rows, Time.model_validate({"column": "t", **time})))["x"].to_list()
+    got = micros(rows, Time.model_validate({"column": "t", **time})).to_list()
     assert got == [None if text is None else parse_time(text) for text in expected]
 
 
 def test_zoned_time_columns_are_converted() -> None:
     rows = frame(t=[datetime(2017, 7, 14, 12)]).with_columns(pl.col("t").dt.replace_time_zone("Asia/Tokyo"))
-    assert rows.select(x=micros(rows, Time(column="t", zone=BERLIN)))["x"].to_list() == [parse_time("2017-07-14T03:00")]
+    assert micros(rows, Time(column="t", zone=BERLIN)).to_list() == [parse_time("2017-07-14T03:00")]
 
 
 def test_numbers_where_text_times_are_expected_are_refused_as_a_whole() -> None:

@@ -9,12 +9,12 @@ from graph.snapshot import take_snapshot
 from graph.storage.categories import (
     _without_cycles,
     delete_categories,
-    find_cycles,
     get_categories,
     list_categories,
     upsert_categories,
 )
 from graph.storage.columns import CATEGORIES, ITEMS, table_of
+from graph.storage.cycles import find_cycles
 from graph.storage.database import Database
 from graph.storage.items import delete_items, upsert_items
 from graph.storage.outcomes import Outcome, Outcomes
@@ -155,7 +155,7 @@ def test_a_row_is_refused_just_where_it_would_close_a_cycle_at_some_time(rows: l
 
     for row in rows:
         known = pl.DataFrame(stored, schema=schema).with_row_index("id").with_columns(deleted=pl.lit(value=False))
-        frame = pl.DataFrame([row], schema=schema).with_row_index("row")
+        frame = pl.DataFrame([row], schema=schema).with_row_index("row").with_columns(deleted=pl.lit(value=False))
         outcomes = Outcomes(1)
         kept = _without_cycles(frame, known, outcomes)
         assert (outcomes[0] == Outcome.CYCLE) == has_cycle([*stored, row]) == (len(kept) == 0)

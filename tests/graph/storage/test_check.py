@@ -67,11 +67,35 @@ def test_a_sound_store_has_no_problems(shop: Database) -> None:
         ("UPDATE item_version SET valid_from = -1 WHERE name = 'Tea'", "item_version with an impossible valid_from"),
         ("UPDATE item_version SET is_current = (1=0) WHERE name IS NOT NULL", "item_id with no current version"),
         ("DELETE FROM interaction WHERE event_id = '1'", "retraction of an unknown event"),
+        ("UPDATE category_version SET parent_id = 2 WHERE category_id = 1", "cycle of categories"),
     ],
 )  # fmt: skip
 def test_damage_is_named(shop: Database, statement: str, what: str) -> None:
     damage(shop, statement)
     assert found(shop) == [what]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_value_that_is_not_finite_is_found(shop: Database, value: str) -> None:
+    if shop.is_sqlite:
+        value = {"nan": "text", "inf": "9e999", "-inf": "-9e999"}[value]
+    quoted = value if value.lstrip("-")[0].isdigit() else f"'{value}'"
+    damage(shop, f"UPDATE interaction SET value = {quoted} WHERE event_id = '2'")
+    assert found(shop) == ["event with a value that is not finite"]
+
+
+def test_the_members_of_a_cycle_are_named(shop: Database) -> None:
+    damage(shop, "UPDATE category_version SET parent_id = 2 WHERE category_id = 1")
+    (problem,) = check(shop)
+    assert "a > b > a" in str(problem)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_index_whose_building_was_interrupted_is_found(shop: Database) -> None:
+    name = "ix_interaction_occurred_at"
+    damage(shop, f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass")
+    (problem,) = check(shop)
+    assert name in str(problem)
 
 
 def test_several_current_versions_are_found(shop: Database) -> None:
