@@ -35,6 +35,7 @@ from graph.storage.errors import BadInputError, PenchantError
 from graph.storage.kinds import EventKind
 from graph.storage.times import DAY_US
 from graph.taxonomy import Taxonomy
+from graph.threads import in_threads
 
 _RESERVED = {schema.FOLLOWED_BY, schema.IN_CATEGORY, schema.CHILD_OF}
 
@@ -93,11 +94,10 @@ def assembled(snapshot: Snapshot, user_item: Iterable[Csr | None], follows: Csr,
     data[schema.ITEM].available = torch.from_numpy(snapshot.item_available)
     data[schema.CATEGORY].exists = torch.from_numpy(snapshot.category_exists)
 
-    for kind, edges in zip(snapshot.kinds, user_item, strict=True):
-        if edges is not None and edges.nnz:
-            weights = np.clip(edges.data, _FAINTEST, _STRONGEST).astype(np.float32)
-            _add_matrix(data, schema.event_edge(kind.name), edges, weights)
-    _add_matrix(data, schema.ITEM_FOLLOWED_BY_ITEM, follows, follows.data)
+    for kind, edges in zip(snapshot.kinds, in_threads(_edges, user_item), strict=True):
+        if edges is not None:
+            _add(data, schema.event_edge(kind.name), *edges)
+    _add(data, schema.ITEM_FOLLOWED_BY_ITEM, _ends(follows), follows.data)
     item, category = snapshot.item_category.astype(np.int64)
     _add(data, schema.ITEM_IN_CATEGORY, np.stack([item, category, item]))
     child = np.flatnonzero(snapshot.category_parent >= 0)
@@ -155,19 +155,27 @@ def user_item(events: Events, index: int, kind: EventKind, epoch: int, n_users: 
     return edges
 
 
-def _add_matrix(data: HeteroData, edge_type: EdgeType, matrix: Csr, weight: Float32s) -> None:
+def _edges(matrix: Csr | None) -> tuple[Int64s, Float32s] | None:
+    """(the ends, the weights) of a kind that has any."""
+    if matrix is None or not matrix.nnz:
+        return None
+    return _ends(matrix), np.clip(matrix.data, _FAINTEST, _STRONGEST).astype(np.float32)
+
+
+def _ends(matrix: Csr) -> Int64s:
+    """int64 [3, E]: sources, targets, sources again (see _add)."""
     ends = np.empty((3, matrix.nnz), np.int64)
     ends[0] = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), np.diff(matrix.indptr))
     ends[1] = matrix.indices
-    _add(data, edge_type, ends, weight)
+    ends[2] = ends[0]
+    return ends
 
 
 def _add(data: HeteroData, edge_type: EdgeType, ends: Int64s, weight: Float32s | None = None) -> None:
-    """Edges and their reverse, which share memory: `ends` [3, E] are source, target, and room for the source again.
+    """Edges and their reverse, which share memory: `ends` [3, E] are source, target and the source again.
 
     Without `weight` each weighs 1.
     """
-    ends[2] = ends[0]
     index = torch.from_numpy(ends)
     weights = torch.ones(ends.shape[1]) if weight is None else torch.from_numpy(weight)
     for name, edges in ((edge_type, index[:2]), (schema.reverse(edge_type), index[1:])):

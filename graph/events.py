@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass, fields
 
+import numpy as np
+
 from graph.arrays import Bools, Float32s, Int16s, Int32s, Int64s
+from graph.threads import in_threads
+
+MANY = 200_000
+"""Rows that take longer to copy than threads to start."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +29,11 @@ class Events:
 
     def take(self, rows: Bools | Int64s) -> "Events":
         """Those of a mask [n], or those at places."""
-        return Events(*(getattr(self, column.name)[rows] for column in fields(self)))
+        columns = (getattr(self, column.name) for column in fields(self))
+        if len(rows) < MANY:
+            return Events(*(column[rows] for column in columns))
+        place = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Events(*in_threads(lambda column: column[place], columns))
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,10 +37,14 @@ class Snapshot:
     items: IdMap
     categories: IdMap
     kinds: tuple[EventKind, ...]
-    events: Events
     catalog: Catalog
     log: EventLog
     catalog_log: CatalogLog
+
+    @cached_property
+    def events(self) -> Events:
+        """The visible ones."""
+        return self.log.at(self.as_of)
 
     def until(self, t: int) -> "Snapshot":
         """As of an earlier moment `t`, with the same knowledge. BadInputError if `t` lies after `as_of`."""
@@ -166,4 +170,4 @@ def snapshot_at(
     log: EventLog,
     catalog_log: CatalogLog,
 ) -> Snapshot:
-    return Snapshot(t, known_at, users, items, categories, kinds, log.at(t), catalog_log.at(t), log, catalog_log)
+    return Snapshot(t, known_at, users, items, categories, kinds, catalog_log.at(t), log, catalog_log)

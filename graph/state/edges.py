@@ -12,11 +12,11 @@ from graph.followed_by import shows_interest
 from graph.sparse import Csr
 from graph.state.follows import Follows, follows_of, near_changes
 from graph.state.mirror import Mirror
-from graph.state.rows import grown, with_rows
+from graph.state.rows import plus_entries, with_rows
 from graph.storage.times import DAY_US
 
-MANY = 0.75
-"""Where the users of so many of all events are concerned, counting all is no slower."""
+MANY = 0.2
+"""Where so many of all events come or go, counting all is no slower."""
 FAR_HALF_LIVES = 100.0
 """An epoch further back than that many half-lives of a kind is moved up: float64 must not overflow."""
 
@@ -61,10 +61,7 @@ def advanced(edges: Edges, mirror: Mirror, added: Int64s, as_of: int, known_at: 
     was[added] = False
     shown = mirror.visible(as_of, known_at, len(mirror.retractions))
     changed = was != shown
-    users = np.unique(events.user[changed])
-    start = np.searchsorted(events.user, users)
-    lengths = np.searchsorted(events.user, users, side="right") - start
-    if lengths.sum() > MANY * len(events):
+    if np.count_nonzero(changed) > MANY * len(events):
         return edges_of(
             mirror,
             as_of,
@@ -72,38 +69,52 @@ def advanced(edges: Edges, mirror: Mirror, added: Int64s, as_of: int, known_at: 
             max_distance=edges.max_distance,
             keep_neighbours=edges.follows.keep_neighbours,
         )
-    own = np.arange(lengths.sum()) + np.repeat(start - np.cumsum(lengths) + lengths, lengths)
+    epoch_us, user_item = _with_changes(edges, mirror, as_of, was, shown)
     moment = Moment(as_of, known_at, len(mirror.retractions))
-    return replace(
-        _with_users(edges, mirror, as_of, users.astype(np.int64), own, shown),
-        moment=moment,
-        follows=_follows(edges, mirror, own, was, shown),
-    )
+    return Edges(moment, epoch_us, edges.max_distance, user_item, _follows(edges, mirror, was, shown))
 
 
-def _with_users(edges: Edges, mirror: Mirror, as_of: int, users: Int64s, own: Int64s, shown: Bools) -> Edges:
-    """The edges between users and items, in which the rows of `users` come from their events, at the places `own`."""
+def _with_changes(edges: Edges, mirror: Mirror, as_of: int, was: Bools, shown: Bools) -> tuple[int, tuple[Csr, ...]]:
+    """(the epoch, the edges between users and items): what came is added; users who lost something are counted anew."""
+    events, epoch_us = mirror.events, edges.epoch_us
     half_lives = [kind.half_life_days for kind in mirror.kinds if kind.half_life_days is not None]
-    if abs(as_of - edges.epoch_us) > FAR_HALF_LIVES * DAY_US * min(half_lives, default=np.inf):
-        now = mirror.events.take(shown)
-        return replace(edges, epoch_us=as_of, user_item=_user_item(mirror, now, as_of, len(mirror.users)))
-    theirs = mirror.events.take(own[shown[own]])
-    theirs = replace(theirs, user=np.searchsorted(users, theirs.user).astype(np.int32))
+    if abs(as_of - epoch_us) > FAR_HALF_LIVES * DAY_US * min(half_lives, default=np.inf):
+        return as_of, _user_item(mirror, events.take(shown), as_of, len(mirror.users))
     shape = (len(mirror.users), len(mirror.items))
-    counted = _user_item(mirror, theirs, edges.epoch_us, len(users))
-    kept = zip(edges.user_item, counted, strict=True)
-    return replace(
-        edges,
-        user_item=tuple(with_rows(old, users, new, shape) if len(users) else grown(old, shape) for old, new in kept),
+    lost = np.unique(events.user[was & ~shown]).astype(np.int64)
+    own = _own(events, lost)
+    theirs = events.take(own[shown[own]])
+    again = _user_item(
+        mirror, replace(theirs, user=np.searchsorted(lost, theirs.user).astype(np.int32)), epoch_us, len(lost)
     )
+    came = np.flatnonzero(shown & ~was)
+    came = came[~np.isin(events.user[came], lost)]
+    more = _user_item(mirror, events.take(came), epoch_us, len(mirror.users))
+
+    def changed(kind: int) -> Csr:
+        old = edges.user_item[kind]
+        return plus_entries(with_rows(old, lost, again[kind], shape) if len(lost) else old, more[kind])
+
+    return epoch_us, tuple(changed(kind) for kind in range(len(mirror.kinds)))
 
 
-def _follows(edges: Edges, mirror: Mirror, own: Int64s, was: Bools, shown: Bools) -> Follows:
-    interest = shows_interest(mirror.kinds)[mirror.events.kind[own]] & (was[own] | shown[own])
-    own = own[interest]
-    near = near_changes(mirror.events.take(own), was[own] != shown[own], edges.max_distance)
+def _own(events: Events, users: Int64s) -> Int64s:
+    """Places of all events of `users`."""
+    start, end = (np.searchsorted(events.user, users, side) for side in ("left", "right"))
+    lengths = end - start
+    places: Int64s = np.arange(lengths.sum()) + np.repeat(start - np.cumsum(lengths) + lengths, lengths)
+    return places
+
+
+def _follows(edges: Edges, mirror: Mirror, was: Bools, shown: Bools) -> Follows:
+    events = mirror.events
+    own = _own(events, np.unique(events.user[was != shown]))
+    own = own[shows_interest(mirror.kinds)[events.kind[own]] & (was[own] | shown[own])]
+    near = near_changes(
+        events.user[own], events.occurred_at[own], events.sequence[own], was[own] != shown[own], edges.max_distance
+    )
     own = own[near]
-    added, removed = (_entries(mirror, mirror.events.take(own[mask[own]]), edges.max_distance) for mask in (shown, was))
+    added, removed = (_entries(mirror, events.take(own[mask[own]]), edges.max_distance) for mask in (shown, was))
     return edges.follows.plus(added, removed, len(mirror.items))
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graph.arrays import Bools, Float32s, Int64s
-from graph.events import Events
+from graph.arrays import Bools, Float32s, Int32s, Int64s
 from graph.follow_counts import Entries, count
 from graph.followed_by import stacked, strongest
 from graph.sparse import Csr, keep_strongest
 from graph.state.rows import entries_at, grown, rows_of, with_rows
+from graph.threads import in_threads
 
 MOST_CHANGES = 0.25
 """When the changes are so many of the counts, both are written down as one."""
@@ -31,7 +31,8 @@ class Follows:
     def plus(self, added: Entries, removed: Entries, n_items: int) -> "Follows":
         """Counts of `added` come on top, those of `removed` go."""
         shape = (n_items, n_items)
-        difference = Csr(all_counts(added, n_items).astype(np.int64) - all_counts(removed, n_items).astype(np.int64))
+        more, less = in_threads(lambda entries: all_counts(entries, n_items).astype(np.int64), (added, removed))
+        difference = Csr(more - less)
         difference.eliminate_zeros()
         if not difference.nnz:
             return Follows(
@@ -65,27 +66,27 @@ def all_counts(entries: Entries, n_items: int) -> Csr:
     return stacked(count(entries, n_items, lambda rows, _: rows), n_items)
 
 
-def near_changes(events: Events, changed: Bools, max_distance: int) -> Bools:
-    """Which of the events [n] can be part of a pair whose count changes with the events of the mask `changed`.
+def near_changes(user: Int32s, occurred_at: Int64s, sequence: Int64s, changed: Bools, max_distance: int) -> Bools:
+    """Which of the sorted events [n] can be part of a pair whose count changes with the events of the mask `changed`.
 
     The events hold what counted before and what counts after. A pair changes when one of it does, or when a changed
     step lies between; then no more than `max_distance` unchanged steps lie between either of it and the next changed
     step. Pairs of two events that stay although nothing changed between them count alike before and after.
     """
-    new = np.ones(len(events), np.bool_)
-    for column in (events.user, events.occurred_at, events.sequence):
+    new = np.ones(len(user), np.bool_)
+    for column in (user, occurred_at, sequence):
         new[1:] &= column[1:] == column[:-1]
     new[1:] = ~new[1:]
     new[:1] = True
     step = np.cumsum(new) - 1
     n_steps = int(step[-1]) + 1 if len(step) else 0
-    user = events.user[new]
+    user = user[new]
     moved = np.zeros(n_steps, np.bool_)
     moved[step[changed]] = True
     unchanged = np.concatenate(([0], np.cumsum(~moved)))  # how many before each step
     places, steps = np.flatnonzero(moved), np.arange(n_steps)
     if not len(places):
-        return np.zeros(len(events), np.bool_)
+        return np.zeros(len(changed), np.bool_)
     following = np.searchsorted(places, steps)
     ahead, behind = (
         places[np.minimum(following, len(places) - 1)],
@@ -106,10 +107,10 @@ def _chosen(base: Csr, changes: Csr, before: Csr, difference: Csr, keep: int) ->
     n_items = base.shape[0]
     place = np.repeat(np.arange(n_items), np.diff(difference.indptr))
     column = difference.indices
-    level = (entries_at(base, place, column) + entries_at(changes, place, column)).astype(np.float32)
+    counted, moved, chosen = in_threads(lambda matrix: entries_at(matrix, place, column), (base, changes, before))
+    level, was_chosen = (counted + moved).astype(np.float32), chosen > 0
 
     # A count that rises and still does not reach the weakest of a full row changes nothing.
-    was_chosen = entries_at(before, place, column) > 0
     full = np.diff(before.indptr) == keep  # others than the chosen may exist, none of them above its weakest
     weakest, last = (of_row[place] for of_row in _weakest(before))
     matters = was_chosen | ~full[place] | (level > weakest) | ((level == weakest) & (column < last))

@@ -14,6 +14,7 @@ from graph.event_columns import EventColumns
 from graph.events import EventLog, Events
 from graph.ids import IdMap
 from graph.order import event_order
+from graph.state.rows import bisected
 from graph.storage.kinds import EventKind
 from graph.storage.times import NEVER_US
 from graph.threads import in_threads
@@ -50,26 +51,32 @@ class Mirror:
 
     def log(self, as_of: int, known_at: int) -> EventLog:
         """What a snapshot of that moment reads from the store."""
-        known, withdrawn_at = self._known(as_of, known_at), self._withdrawn_at(as_of, known_at, len(self.retractions))
+        known, withdrawn_at = self._known(as_of, known_at), self._withdrawn_at(as_of, known_at)
         if known.all():
             return EventLog(self.events, withdrawn_at)
         return EventLog(self.events.take(known), withdrawn_at[known])
 
     def visible(self, as_of: int, known_at: int, n_retractions: int) -> Bools:
         """bool [n]: known, happened before `as_of` and not withdrawn by one of the first `n_retractions`."""
-        stands: Bools = self._withdrawn_at(as_of, known_at, n_retractions) == NEVER_US
-        return self._known(as_of, known_at) & stands
+        shown = self._known(as_of, known_at)
+        shown[self._place[self._counted(as_of, known_at, n_retractions)]] = False
+        return shown
 
     def _known(self, as_of: int, known_at: int) -> Bools:
         return (self.events.occurred_at < as_of) & (self.recorded_at <= known_at)
 
-    def _withdrawn_at(self, as_of: int, known_at: int, n_retractions: int) -> Int64s:
+    def _withdrawn_at(self, as_of: int, known_at: int) -> Int64s:
+        counted = self._counted(as_of, known_at, len(self.retractions))
+        withdrawn = np.full(len(self.events), NEVER_US, np.int64)
+        np.minimum.at(withdrawn, self._place[counted], self.retractions.occurred_at[counted])
+        return withdrawn
+
+    def _counted(self, as_of: int, known_at: int, n_retractions: int) -> Bools:
+        """bool [r]: which retractions withdraw something at that moment."""
         retracted = self.retractions
         counted = (retracted.occurred_at < as_of) & (retracted.recorded_at <= known_at) & (self._place >= 0)
         counted[n_retractions:] = False
-        withdrawn = np.full(len(self.events), NEVER_US, np.int64)
-        np.minimum.at(withdrawn, self._place[counted], retracted.occurred_at[counted])
-        return withdrawn
+        return counted
 
     @cached_property
     def _place(self) -> Int64s:
@@ -90,7 +97,7 @@ class Mirror:
         `columns` are in the store's numbers, and are taken out as it goes.
         """
         later, recorded_at = sorted_events(columns, self.kinds, users, items)
-        place, order = _places(self.events, later, len(users))
+        place = _places(self.events, later)
         stays = np.ones(len(self.events) + len(later), np.bool_)
         stays[place] = False
 
@@ -98,7 +105,7 @@ class Mirror:
             old = self.recorded_at if names == "recorded_at" else getattr(self.events, names)
             new = recorded_at if names == "recorded_at" else getattr(later, names)
             column = np.empty(len(stays), old.dtype)
-            column[stays], column[place] = old, new[order]
+            column[stays], column[place] = old, new
             return column
 
         names = [field.name for field in fields(Events)]
@@ -120,23 +127,15 @@ def sorted_events(
     return Events(**{field.name: columns.pop(field.name)[order] for field in fields(Events)}), recorded_at
 
 
-def _places(old: Events, new: Events, n_users: int) -> tuple[Int64s, Int64s]:
-    """Where new events come to stand among all, ascending, and int64 [n] which of the new stands there.
+def _places(old: Events, new: Events) -> Int64s:
+    """int64 [n], ascending: where each of the new events, which are sorted too, comes to stand among all."""
 
-    Only the histories of users with new events are looked at.
-    """
-    start = np.concatenate(([0], np.cumsum(np.bincount(old.user, minlength=n_users))))
-    touched = np.unique(new.user)
-    lengths = start[touched + 1] - start[touched]
-    own = np.arange(lengths.sum()) + np.repeat(start[touched] - np.cumsum(lengths) + lengths, lengths)
-    keys = ("user", "item", "occurred_at", "sequence", "id")
-    order = event_order(*(np.concatenate([getattr(old, key)[own], getattr(new, key)]) for key in keys))
-    is_new = order >= len(own)
-    which = (order[is_new] - len(own)).astype(np.int64)
-    before = np.cumsum(~is_new)[is_new]  # old events of touched users that stand before
-    user = new.user[which]
-    place = start[user]
-    if len(own):
-        last = own[np.maximum(before - 1, 0)]
-        place = np.where((before > 0) & (old.user[last] == user), last + 1, place)
-    return place + np.arange(len(which)), which
+    def precedes(place: Int64s) -> Bools:
+        before: Bools = old.id[place] < new.id
+        for key in ("item", "sequence", "occurred_at"):
+            ours, theirs = getattr(old, key)[place], getattr(new, key)
+            before = (ours < theirs) | ((ours == theirs) & before)
+        return before
+
+    begin, end = (np.searchsorted(old.user, new.user, side) for side in ("left", "right"))
+    return bisected(begin, end, precedes) + np.arange(len(new))

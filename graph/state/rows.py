@@ -1,4 +1,6 @@
-"""Sparse matrices of which a few rows are replaced, and single entries looked up."""
+"""Sparse matrices of which a few rows are replaced, or a few entries added to, and single entries looked up."""
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -34,23 +36,55 @@ def with_rows(matrix: Csr, rows: Int64s, new: Csr, shape: tuple[int, int]) -> Cs
     return Csr((data, indices, offsets), shape=shape)
 
 
+def plus_entries(matrix: Csr, few: Csr) -> Csr:
+    """`matrix` + `few`, grown to the shape of `few`: the time of a copy, whatever is added. Columns are sorted."""
+    matrix = grown(matrix, few.shape)
+    rows = np.repeat(np.arange(few.shape[0]), np.diff(few.indptr))
+    place, there = _places(matrix, rows, few.indices)
+    data = matrix.data.copy()
+    data[place[there]] += few.data[there]
+    if there.all():
+        return Csr((data, matrix.indices, matrix.indptr), shape=few.shape)
+    new = ~there
+    at = place[new] + np.arange(np.count_nonzero(new))  # places among all, for each comes after those before it
+    stays = np.ones(len(data) + len(at), np.bool_)
+    stays[at] = False
+    values, indices = np.empty(len(stays), data.dtype), np.empty(len(stays), np.int32)
+    values[stays], values[at] = data, few.data[new]
+    indices[stays], indices[at] = matrix.indices, few.indices[new]
+    more = np.cumsum(np.bincount(rows[new] + 1, minlength=few.shape[0] + 1))
+    return Csr((values, indices, matrix.indptr + more), shape=few.shape)
+
+
 def entries_at(matrix: Csr, rows: Int64s, columns: Int64s) -> Int64s:
     """int64 [n]: the whole numbers that stand there, 0 where nothing does. Columns are sorted within each row."""
     found = np.zeros(len(rows), np.int64)
-    if not matrix.nnz:
-        return found
-    inside = np.minimum(rows, matrix.shape[0] - 1)
-    begin = matrix.indptr[inside].astype(np.int64)
-    end = np.where(rows < matrix.shape[0], matrix.indptr[inside + 1], begin).astype(np.int64)
-    low, high = begin, end
-    while (open_ := low < high).any():  # a binary search in all rows at once
-        middle = (low + high) // 2
-        smaller = matrix.indices[np.minimum(middle, matrix.nnz - 1)] < columns
-        low, high = np.where(open_ & smaller, middle + 1, low), np.where(open_ & ~smaller, middle, high)
-    place = np.minimum(low, matrix.nnz - 1)
-    there: Bools = (low < end) & (matrix.indices[place] == columns)
+    place, there = _places(matrix, rows, columns)
     found[there] = matrix.data[place[there]]
     return found
+
+
+def _places(matrix: Csr, rows: Int64s, columns: Int64s) -> tuple[Int64s, Bools]:
+    """(where each entry stands or would stand, whether it does). Rows beyond the last are empty."""
+    inside = np.minimum(rows, matrix.shape[0] - 1)
+    begin, end = (matrix.indptr[inside + part].astype(np.int64) for part in (0, 1))
+    begin = np.where(rows < matrix.shape[0], begin, end)
+    place = bisected(begin, end, lambda middle: matrix.indices[middle] < columns)
+    there: Bools = place < end
+    there[there] = matrix.indices[place[there]] == columns[there]
+    return place, there
+
+
+def bisected(low: Int64s, high: Int64s, precedes: Callable[[Int64s], Bools]) -> Int64s:
+    """int64 [n]: the first place of each range [low, high) that does not precede, `high` where all do.
+
+    `precedes` is asked of one place for each range, which lies in it wherever the answer counts.
+    """
+    while (open_ := low < high).any():
+        middle = np.where(open_, (low + high) // 2, 0)
+        before = precedes(middle)
+        low, high = np.where(open_ & before, middle + 1, low), np.where(open_ & ~before, middle, high)
+    return low
 
 
 def grown(matrix: Csr, shape: tuple[int, int]) -> Csr:

@@ -4,6 +4,7 @@ Numbers of rows do not commit in order on PostgreSQL. So the newest OVERLAP numb
 rows are counted: a row that came late there, or one that has gone, shows in the count, and then all is read anew.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,26 @@ def read_mirror_rows(database: Database, mirror: Mirror) -> tuple[EventColumns, 
     ids = (mirror.events.id, mirror.retractions.id)
     low = _low(*ids)
     recent = np.concatenate([known[known > low] for known in ids])
-    _check_below(database, interaction, sum(len(known) for known in ids) - len(recent), low)
-    _check_sample(database, mirror)
+    with ThreadPoolExecutor(1) as beside:  # SQLite counts without Python's lock
+        below = sum(len(known) for known in ids) - len(recent)
+        checked = beside.submit(_check_below, database, interaction, below, low)
+        _check_sample(database, mirror)
+        columns, retractions = _rows_above(database, mirror, low)
+        checked.result()
+
+    read = np.concatenate([columns["id"], retractions.id])
+    if not np.isin(recent, read).all():
+        raise StaleError("events have gone from the store")
+    new = ~np.isin(columns["id"], recent)
+    if not new.all():
+        columns = {name: column[new] for name, column in columns.items()}
+    added = ~np.isin(retractions.id, recent)
+    return columns, Retractions(
+        retractions.id[added], retractions.event[added], retractions.occurred_at[added], retractions.recorded_at[added]
+    )
+
+
+def _rows_above(database: Database, mirror: Mirror, low: int) -> tuple[EventColumns, Retractions]:
     retract = [kind.id for kind in mirror.kinds if kind.name == RETRACT]
     row = interaction.c
     with database.connect() as connection:
@@ -47,19 +66,7 @@ def read_mirror_rows(database: Database, mirror: Mirror) -> tuple[EventColumns, 
         .outerjoin_from(interaction, withdrawn, withdrawn.c.event_id == row.retracts)
         .where(row.kind_id.in_(retract), row.retracts.is_not(None), row.id > low, row.id <= high)
     )
-    numbers = (np.asarray(found[name].fill_null(-1), np.int64) for name in found.column_names)
-    retractions = Retractions(*numbers)
-
-    read = np.concatenate([columns["id"], retractions.id])
-    if not np.isin(recent, read).all():
-        raise StaleError("events have gone from the store")
-    new = ~np.isin(columns["id"], recent)
-    if not new.all():
-        columns = {name: column[new] for name, column in columns.items()}
-    added = ~np.isin(retractions.id, recent)
-    return columns, Retractions(
-        retractions.id[added], retractions.event[added], retractions.occurred_at[added], retractions.recorded_at[added]
-    )
+    return columns, Retractions(*(np.asarray(found[name].fill_null(-1), np.int64) for name in found.column_names))
 
 
 def read_users(database: Database, mirror: Mirror) -> tuple[IdMap, Int64s]:

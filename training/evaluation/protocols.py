@@ -154,7 +154,7 @@ def _position(events: Events) -> Int64s:
 
 def _with_events(snapshot: Snapshot, events: Events) -> Snapshot:
     """The snapshot with other events, its past included: nothing left out can be found in its log."""
-    return replace(snapshot, events=events, log=EventLog(events, np.full(len(events), NEVER_US)))
+    return replace(snapshot, log=EventLog(events, np.full(len(events), NEVER_US)))
 
 
 def _sealed(snapshot: Snapshot) -> Snapshot:

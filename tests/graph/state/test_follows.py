@@ -37,6 +37,10 @@ def columns(rows: list[Row]) -> tuple[Events, Bools, Bools]:
     return events.take(order), was[order] > 0, shown[order] > 0
 
 
+def changing(events: Events, changed: Bools, max_distance: int) -> Bools:
+    return near_changes(events.user, events.occurred_at, events.sequence, changed, max_distance)
+
+
 def entries(events: Events, rows: Bools, max_distance: int) -> Entries:
     e = events.take(rows)
     return entries_of(e.user, e.item, e.occurred_at, e.sequence, np.arange(N_ITEMS), max_distance)
@@ -55,7 +59,7 @@ def test_counted_on_is_counted_anew(rows: list[Row], max_distance: int, keep: in
     whole = follows_of(entries(events, shown, max_distance), N_ITEMS, keep)
     counted = was | shown
     near = np.zeros(len(was), np.bool_)
-    near[counted] = near_changes(events.take(counted), (was != shown)[counted], max_distance)
+    near[counted] = changing(events.take(counted), (was != shown)[counted], max_distance)
     with patch.object(module, "MOST_CHANGES", most):
         now = before.plus(
             entries(events, near & shown, max_distance), entries(events, near & was, max_distance), N_ITEMS
@@ -68,6 +72,6 @@ def test_only_what_is_near_a_change_is_counted_again() -> None:
     rows = [(0, k % N_ITEMS, k, -1, True, k != 50) for k in range(100)]
     rows += [(1, 0, k, -1, True, True) for k in range(100)]
     events, was, shown = columns(rows)
-    near = near_changes(events, was != shown, 3)
+    near = changing(events, was != shown, 3)
     assert np.flatnonzero(near).tolist() == [47, 48, 49, 50, 51, 52, 53]
-    assert not near_changes(events, np.zeros(200, np.bool_), 3).any()
+    assert not changing(events, np.zeros(200, np.bool_), 3).any()
