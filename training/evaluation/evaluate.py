@@ -8,6 +8,7 @@ import numpy as np
 
 from graph.arrays import Bools, Float64s
 from graph.threads import in_threads
+from training.evaluation.answers import Answers
 from training.evaluation.baselines import Ranker
 from training.evaluation.metrics import COVERAGE_CUT, TopRanks, per_user, require_finite, top_ranks
 from training.evaluation.queries import Queries, Seen
@@ -39,7 +40,7 @@ class Result:
 
 def evaluate(
     queries: Queries,
-    rankers_by_column: Mapping[str, Iterable[Ranker]],
+    rankers_by_column: Mapping[str, Iterable[Ranker | Answers]],
     *,
     seen: Seen,
     progress: Progress | None = None,
@@ -57,7 +58,7 @@ def evaluate(
     return results
 
 
-def _judge(queries: Queries, ranker: Ranker, column: str, seen: Seen, progress: Progress | None) -> Result:
+def _judge(queries: Queries, ranker: Ranker | Answers, column: str, seen: Seen, progress: Progress | None) -> Result:
     start = time.perf_counter()
     rows = max(1, CHUNK_CELLS // max(1, len(queries.catalog)))
 
@@ -65,7 +66,10 @@ def _judge(queries: Queries, ranker: Ranker, column: str, seen: Seen, progress: 
         # A copy of the inputs alone: a ranker can neither see a label nor change what the next one is asked.
         chunk = queries.select(np.arange(begin, min(begin + rows, len(queries))))
         given = chunk.histories.select(np.arange(len(chunk)))
-        scores = np.array(ranker.scores(given, chunk.now_us.copy()), dtype=np.float32)
+        if isinstance(ranker, Answers):
+            scores = ranker.scores_for(chunk.users)
+        else:
+            scores = np.array(ranker.scores(given, chunk.now_us.copy()), dtype=np.float32)
         require_finite(scores, (len(chunk), len(queries.catalog)), ranker.name)
         ranked = top_ranks(scores, _excluded(chunk, seen), chunk.relevance)
         return TopRanks(ranked.row + begin, ranked.item, ranked.rank, ranked.top_items)

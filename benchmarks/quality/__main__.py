@@ -1,10 +1,12 @@
-"""Quality of the whole model over several seeds, by the public commands alone.
+"""Quality of the whole model over several seeds, by the public commands alone, and of its peers.
 
     python -m benchmarks.quality complete-journey --seeds 0 1 2
-    python -m benchmarks.quality amazon-beauty --data FOLDER --order published
+    python -m benchmarks.quality amazon-beauty --data FOLDER --order published --peers "RecTools SASRec" "implicit ALS"
 
 Each seed is trained and evaluated in a folder of its own under --folder, and is not run again when it is there. The
 table holds the means over seeds; the intervals are a paired bootstrap over users of the metric averaged over seeds.
+Peers run in environments of their own, learn from the same events and are judged by the same code; those that cannot
+learn anew in no time answer as trained only.
 """
 
 import argparse
@@ -14,14 +16,25 @@ import shlex
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.quality.exchange import write_question
+from benchmarks.quality.peers import PEERS, Peer, ask
+from graph.snapshot import take_snapshot
+from graph.storage.database import Database
+from graph.storage.times import DAY_US
+from training.evaluation.answers import Answers
 from training.evaluation.bootstrap import paired_bootstrap
+from training.evaluation.evaluate import evaluate
+from training.evaluation.protocols import AS_TRAINED, Order, Split, leave_one_out, time_split
+from training.evaluation.queries import Seen
+from training.evaluation.report import make_report, write_report
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 METRIC = "ndcg@10"
 MODEL = "penchant"
 
@@ -66,17 +79,49 @@ def measure(name: str, environment: dict[str, str], folder: Path, seed: int, ord
             run(environment, "evaluate", *protocol, "--seen", seen, "--output", str(output))
 
 
+def measure_peer(peer: Peer, split: Split, folder: Path, seed: int, seen: Seen, budget_s: float) -> None:
+    """Asks a peer with one seed and judges its answers, unless that was done."""
+    place = folder / f"{peer.name}-{seed}".lower().replace(" ", "-")
+    output = place / f"evaluations-{seen}"
+    if list(output.glob("*.json")):
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    answers = {}
+    for column, learn_from in split.columns.items():
+        if column != AS_TRAINED and not peer.refits:
+            continue
+        question, found = (place / f"{what}-{column}-{seen}.npz".replace(" ", "-") for what in ("question", "answers"))
+        write_question(question, split, learn_from, split.test.under(seen), seen)
+        print(f"{peer.name}, {column}, seed {seed}", flush=True)
+        ask(peer, folder.parents[1] / "environments", question, found, seed=seed, budget_s=budget_s)
+        question.unlink()
+        answers[column] = [Answers.read(peer.name, found, len(split.trained.items))]
+    write_report(make_report(split, evaluate(split.test, answers, seen=seen), seen=seen), output)
+
+
+def split_of(name: str, url: str, order: Order) -> Split:
+    """As `penchant evaluate` makes it."""
+    database = Database(url)
+    snapshot = take_snapshot(database, as_of=None)
+    database.close()
+    if name == "amazon-beauty":
+        return leave_one_out(snapshot, order=order)
+    return time_split(snapshot, test_start=snapshot.newest_end - 28 * DAY_US)
+
+
 def table(folder: Path, order: str, seeds: list[int], seen: str) -> None:
     """Means over seeds, and the difference to each baseline with its 95 % interval."""
     users: dict[str, list[NDArray[np.float64]]] = {}
     means: dict[tuple[str, str], list[dict[str, float]]] = {}
     for seed in seeds:
-        (report,) = (folder / f"{order}-{seed}" / f"evaluations-{seen}").glob("*.json")
-        for result in json.loads(report.read_text())["results"]:
-            means.setdefault((result["column"], result["model"]), []).append(result["metrics"])
-        with np.load(report.with_suffix(".npz")) as arrays:
-            for key in arrays:
-                users.setdefault(key, []).append(np.asarray(arrays[key], np.float64))
+        own = (folder / f"{order}-{seed}" / f"evaluations-{seen}").glob("*.json")
+        theirs = (folder / f"peers-{order}").glob(f"*-{seed}/evaluations-{seen}/*.json")
+        for report in (*own, *theirs):
+            for result in json.loads(report.read_text())["results"]:
+                means.setdefault((result["column"], result["model"]), []).append(result["metrics"])
+            with np.load(report.with_suffix(".npz")) as arrays:
+                for key in arrays:
+                    users.setdefault(key, []).append(np.asarray(arrays[key], np.float64))
     print(f"\nseen items: {seen}d; order: {order}; seeds: {seeds}")
     for (column, model), rows in means.items():
         figures = "  ".join(
@@ -86,8 +131,8 @@ def table(folder: Path, order: str, seeds: list[int], seen: str) -> None:
         line = f"{column:12s} {model:28s} {figures}"
         if model != MODEL:
             ours = np.mean(users[f"{column}/{MODEL}/{METRIC}"], axis=0)
-            theirs = np.mean(users[f"{column}/{model}/{METRIC}"], axis=0)
-            gain = paired_bootstrap(ours, theirs)
+            rival = np.mean(users[f"{column}/{model}/{METRIC}"], axis=0)
+            gain = paired_bootstrap(ours, rival)
             line += f"  penchant {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
         print(line)
 
@@ -98,6 +143,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the data set; the demo's package is found by itself")
     parser.add_argument("--order", choices=("published", "shuffled"), default="published", help="leave-one-out only")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--peers", nargs="*", default=[], choices=sorted(PEERS), metavar="PEER", help=", ".join(PEERS))
+    parser.add_argument("--budget-s", type=float, default=1800.0, help="training time of a peer, seconds")
     parser.add_argument("--folder", type=Path, default=Path("var/quality"))
     arguments = parser.parse_args()
     data = arguments.data
@@ -109,9 +156,16 @@ def main() -> None:
     folder = (arguments.folder / arguments.data_set).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     environment = store(arguments.data_set, data.resolve(), folder)
+    rules: tuple[Seen, ...] = ("exclude",) if arguments.data_set == "amazon-beauty" else ("include", "exclude")
     for seed in arguments.seeds:
         measure(arguments.data_set, environment, folder, seed, arguments.order)
-    for seen in ("exclude",) if arguments.data_set == "amazon-beauty" else ("include", "exclude"):
+    split = (
+        split_of(arguments.data_set, environment["PENCHANT_DATABASE_URL"], arguments.order) if arguments.peers else None
+    )
+    if split is not None:
+        for name, seed, seen in product(arguments.peers, arguments.seeds, rules):
+            measure_peer(PEERS[name], split, folder / f"peers-{arguments.order}", seed, seen, arguments.budget_s)
+    for seen in rules:
         table(folder, arguments.order, arguments.seeds, seen)
 
 

@@ -1,0 +1,44 @@
+"""What a peer is given, and nothing else: events to learn from, and the histories of the users it is asked about."""
+
+from pathlib import Path
+
+import numpy as np
+
+from graph.histories import histories_of
+from graph.snapshot import Snapshot
+from training.evaluation.protocols import Split
+from training.evaluation.queries import Queries, Seen
+
+
+def write_question(path: Path, split: Split, learn_from: Snapshot, queries: Queries, seen: Seen) -> None:
+    """One `.npz` of indices, which numpy alone can read: U users, V items, N events, Q users asked about.
+
+    user, item, occurred_at   [N] sorted by user and time: what may be learned from
+    valid_user, valid_item    the next event of each user, to choose when to stop by; empty for a window of events
+    users                     [Q] who is asked about, ascending
+    offsets, history          [Q + 1], […]: what each of them had done before
+    category                  [2, m] item, category
+    candidates                bool [V]
+    exclude_seen              bool: items of a user's history are no candidates
+    """
+    events = histories_of(learn_from)
+    validation = split.validation
+    if split.protocol != "leave-one-out":
+        validation = validation.select(np.zeros(len(validation), np.bool_))
+    row = np.repeat(np.arange(len(validation)), np.diff(validation.relevance.indptr))
+    np.savez(
+        path,
+        n_users=len(events),
+        n_items=events.n_items,
+        user=events.row_of,
+        item=events.item,
+        occurred_at=events.occurred_at,
+        valid_user=validation.users[row],
+        valid_item=validation.relevance.indices.astype(np.int32),
+        users=queries.users,
+        offsets=queries.histories.offsets,
+        history=queries.histories.item,
+        category=learn_from.item_category,
+        candidates=queries.catalog,
+        exclude_seen=seen == "exclude",
+    )

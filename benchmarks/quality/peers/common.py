@@ -1,0 +1,79 @@
+"""What the peers' scripts share. Runs in each peer's own environment: numpy is all that it may import."""
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BEST = 100
+"""Items a user that are handed back: the metrics look at the first 20."""
+BLOCK = 512
+
+
+def arguments() -> tuple[dict[str, Any], argparse.Namespace]:
+    """The question (see exchange.py), and what the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("question", type=Path)
+    parser.add_argument("answers", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--budget-s", type=float, default=1800.0, help="training stops after this long")
+    options = parser.parse_args()
+    with np.load(options.question) as arrays:
+        return dict(arrays), options
+
+
+def histories(question: dict[str, Any], row: int) -> NDArray[np.int32]:
+    """What the user of that row had done, oldest first."""
+    offsets = question["offsets"]
+    items: NDArray[np.int32] = question["history"][offsets[row] : offsets[row + 1]]
+    return items
+
+
+def best_items(
+    question: dict[str, Any], scores_of: Callable[[NDArray[np.intp]], NDArray[np.float32]]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """(items, scores) [Q, BEST] of dense scores [rows, V], which `scores_of` gives for rows of the question."""
+    n, items, scores = len(question["users"]), [], []
+    for begin in range(0, n, BLOCK):
+        rows = np.arange(begin, min(begin + BLOCK, n))
+        dense = np.array(scores_of(rows), np.float32)
+        dense[:, ~question["candidates"]] = -np.inf
+        if question["exclude_seen"]:
+            for place, row in enumerate(rows.tolist()):
+                dense[place, histories(question, row)] = -np.inf
+        k = min(BEST, dense.shape[1])
+        top = np.argpartition(-dense, k - 1, axis=1)[:, :k]
+        level = np.take_along_axis(dense, top, axis=1)
+        order = np.argsort(-level, axis=1, kind="stable")
+        top, level = np.take_along_axis(top, order, axis=1), np.take_along_axis(level, order, axis=1)
+        items.append(np.where(np.isfinite(level), top, -1).astype(np.int32))
+        scores.append(np.where(np.isfinite(level), level, 0).astype(np.float32))
+    return np.concatenate(items), np.concatenate(scores)
+
+
+def write_answers(
+    question: dict[str, Any],
+    options: argparse.Namespace,
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    *,
+    fit_seconds: float,
+    settings: dict[str, Any],
+) -> None:
+    """The answers, and beside them how they came about."""
+    np.savez(options.answers, users=question["users"], items=items, scores=scores)
+    about = {
+        "fit_seconds": round(fit_seconds, 1),
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "seed": options.seed,
+        "settings": settings,
+        "finished_at": time.time(),
+    }
+    options.answers.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

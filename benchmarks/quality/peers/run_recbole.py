@@ -1,0 +1,123 @@
+"""SASRec, LightGCN and FDSA of RecBole, with its own settings but for what is said here. Runs in its own environment.
+
+The last event of each user is the library's validation, after which it chooses when to stop. Histories reach back 50
+items, as ours do, and not its 20.
+"""
+
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import arguments, best_items, histories, write_answers
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.data.interaction import Interaction
+from recbole.utils import get_model, get_trainer, init_seed
+
+MODELS = {"sasrec": "SASRec", "lightgcn": "LightGCN", "fdsa": "FDSA"}
+LENGTH = 50
+
+
+class OutOfTimeError(Exception):
+    """The budget is spent."""
+
+
+def main() -> None:
+    question, options = arguments()
+    sys.argv = sys.argv[:1]  # RecBole reads the command line too
+    sequential = options.model != "lightgcn"
+    with tempfile.TemporaryDirectory() as place:
+        write_atomic_files(Path(place), question)
+        settings: dict[str, Any] = {
+            "epochs": 300,
+            "stopping_step": 10,
+            "eval_args": {"split": {"LS": "valid_only"}, "order": "TO", "group_by": "user", "mode": "full"},
+        }
+        if sequential:
+            settings |= {"MAX_ITEM_LIST_LENGTH": LENGTH, "train_neg_sample_args": None, "loss_type": "CE"}
+        loaded = {"inter": ["user_id", "item_id", "timestamp"]}
+        if options.model == "fdsa":
+            settings |= {"selected_features": ["class"]}
+            loaded["item"] = ["item_id", "class"]
+        config = Config(
+            model=MODELS[options.model],
+            dataset="question",
+            config_dict=settings
+            | {
+                "data_path": place,
+                "checkpoint_dir": place,
+                "load_col": loaded,
+                "seed": options.seed,
+                "reproducibility": True,
+                "use_gpu": False,
+                "show_progress": False,
+            },
+        )
+        init_seed(options.seed, reproducibility=True)
+        dataset = create_dataset(config)
+        train, valid, _ = data_preparation(config, dataset)
+        model = get_model(config["model"])(config, train.dataset)
+        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+        started = time.perf_counter()
+
+        def after_epoch(_: int, __: float) -> None:
+            if time.perf_counter() - started > options.budget_s:
+                raise OutOfTimeError
+
+        with suppress(OutOfTimeError):
+            trainer.fit(train, valid, show_progress=False, callback_fn=after_epoch)
+        fit_seconds = time.perf_counter() - started
+        saved = torch.load(trainer.saved_model_file, weights_only=False)
+        model.load_state_dict(saved["state_dict"])
+        model.load_other_parameter(saved.get("other_parameter"))
+        model.eval()
+
+    tokens = dataset.field2token_id["item_id"]
+    known = np.array([tokens.get(str(item), 0) for item in range(int(question["n_items"]))])
+    users = dataset.field2token_id["user_id"]
+    user_ids = np.array([users.get(str(user), 0) for user in question["users"]])
+
+    def scores_of(rows: Any) -> Any:
+        asked = {"user_id": torch.from_numpy(user_ids[rows])}
+        if sequential:
+            sequences = np.zeros((len(rows), LENGTH), np.int64)
+            lengths = np.zeros(len(rows), np.int64)
+            for place, row in enumerate(rows):
+                items = known[histories(question, row)]
+                items = items[items > 0][-LENGTH:]
+                sequences[place, : len(items)], lengths[place] = items, max(len(items), 1)
+            asked |= {"item_id_list": torch.from_numpy(sequences), "item_length": torch.from_numpy(lengths)}
+        with torch.no_grad():
+            scores = model.full_sort_predict(Interaction(asked)).view(len(rows), -1).numpy()
+        dense = scores[:, known]
+        dense[:, known == 0] = -np.inf
+        return dense
+
+    items, scores = best_items(question, scores_of)
+    write_answers(question, options, items, scores, fit_seconds=fit_seconds, settings=settings)
+
+
+def write_atomic_files(place: Path, question: dict[str, Any]) -> None:
+    """question/question.inter and .item; what chooses when to stop stands last in each user's history."""
+    folder = place / "question"
+    folder.mkdir()
+    user = np.concatenate([question["user"], question["valid_user"]])
+    item = np.concatenate([question["item"], question["valid_item"]])
+    with (folder / "question.inter").open("w", encoding="utf-8") as file:
+        file.write("user_id:token\titem_id:token\ttimestamp:float\n")
+        file.writelines(f"{u}\t{i}\t{n}\n" for n, (u, i) in enumerate(zip(user, item, strict=True)))
+    named: dict[int, list[str]] = {}
+    for one, category in question["category"].T:
+        named.setdefault(int(one), []).append(str(category))
+    with (folder / "question.item").open("w", encoding="utf-8") as file:
+        file.write("item_id:token\tclass:token_seq\n")
+        file.writelines(f"{i}\t{' '.join(named.get(i, ['none']))}\n" for i in range(int(question["n_items"])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""A peer is asked and judged as our own rankers are, and is told nothing that it has to guess."""
+
+import json
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from benchmarks.quality.exchange import write_question
+from benchmarks.quality.peers import Peer, ask
+from graph.snapshot import take_snapshot
+from graph.storage.database import Database
+from graph.storage.events import append_events
+from graph.storage.items import upsert_items
+from graph.storage.times import DAY_US
+from training.evaluation.answers import Answers
+from training.evaluation.baselines import BASELINES
+from training.evaluation.evaluate import evaluate
+from training.evaluation.protocols import AS_TRAINED, Split, leave_one_out, time_split
+from training.evaluation.queries import Seen
+
+POPULARITY = textwrap.dedent("""
+    import numpy as np
+    from common import arguments, best_items, write_answers
+
+    question, options = arguments()
+    share = np.bincount(question["item"], minlength=int(question["n_items"])).astype(np.float32)
+    share += 1e-3 * np.arange(len(share))  # no ties
+    items, scores = best_items(question, lambda rows: np.tile(share, (len(rows), 1)))
+    write_answers(question, options, items, scores, fit_seconds=0.0, settings={"seed": options.seed})
+""")
+
+
+@pytest.fixture
+def store(sqlite_database: Database) -> Database:
+    chance = np.random.default_rng(0)
+    n = 600
+    upsert_items(sqlite_database, pa.table({"item": [f"i{k:02}" for k in range(40)]}))
+    events = pa.table(
+        {
+            "user": [f"u{k}" for k in chance.integers(0, 30, n)],
+            "item": [f"i{k:02}" for k in (40 * chance.random(n) ** 2).astype(int)],
+            "kind": ["purchase"] * n,
+            "occurred_at": pa.array(1_700_000_000_000_000 + np.sort(chance.integers(0, 40 * DAY_US, n))),
+        }
+    )
+    append_events(sqlite_database, events, source="test")
+    return sqlite_database
+
+
+def splits(store: Database) -> list[Split]:
+    snapshot = take_snapshot(store, as_of=None)
+    return [leave_one_out(snapshot), time_split(snapshot, test_start=snapshot.newest_end - 10 * DAY_US)]
+
+
+@pytest.fixture
+def peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Peer:
+    folder = Path(__file__).resolve().parents[2] / "benchmarks" / "quality" / "peers"
+    (tmp_path / "common.py").write_text((folder / "common.py").read_text())
+    (tmp_path / "run_popularity.py").write_text(POPULARITY)
+    monkeypatch.setattr("benchmarks.quality.peers.HERE", tmp_path)
+    return Peer("popularity, asked", "run_popularity.py", "popularity")
+
+
+@pytest.mark.parametrize("seen", ["include", "exclude"])
+def test_a_peer_is_judged_as_a_ranker_of_ours_would_be(store: Database, peer: Peer, tmp_path: Path, seen: Seen) -> None:
+    for number, split in enumerate(splits(store)):
+        question, answers = tmp_path / f"q{number}.npz", tmp_path / f"a{number}.npz"
+        write_question(question, split, split.trained, split.test.under(seen), seen)
+        ask(peer, tmp_path, question, answers, seed=3, budget_s=60)
+        assert json.loads(answers.with_suffix(".json").read_text())["seed"] == 3
+        theirs = Answers.read(peer.name, answers, len(split.trained.items))
+
+        share = np.bincount(split.trained.events.item, minlength=len(split.trained.items)).astype(np.float32)
+        ours = BASELINES["popularity"](split.trained)
+        object.__setattr__(ours, "share", share + np.float32(1e-3) * np.arange(len(share), dtype=np.float32))
+        one, other = evaluate(split.test, {AS_TRAINED: [theirs, ours]}, seen=seen)
+        for metric in one.per_user:
+            np.testing.assert_array_equal(one.per_user[metric], other.per_user[metric], err_msg=metric)
+
+
+def test_an_answer_is_not_asked_for_twice(store: Database, peer: Peer, tmp_path: Path) -> None:
+    split = splits(store)[0]
+    question, answers = tmp_path / "q.npz", tmp_path / "a.npz"
+    write_question(question, split, split.trained, split.test, "include")
+    ask(peer, tmp_path, question, answers, seed=0, budget_s=60)
+    question.unlink()
+    ask(peer, tmp_path, question, answers, seed=0, budget_s=60)
+
+
+def test_the_question_does_not_hold_the_answer(store: Database, tmp_path: Path) -> None:
+    one_out, window = splits(store)
+    for split in (one_out, window):
+        write_question(tmp_path / "q.npz", split, split.trained, split.test, "include")
+        with np.load(tmp_path / "q.npz") as arrays:
+            question = dict(arrays)
+        events = split.trained.events
+        assert len(question["user"]) == len(events)
+        assert question["occurred_at"].max() == events.occurred_at.max()
+        assert len(question["history"]) == len(split.test.histories.item)
+        assert len(question["valid_user"]) == (len(split.validation) if split is one_out else 0)
