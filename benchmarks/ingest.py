@@ -4,9 +4,10 @@
     python -m benchmarks.ingest --rows 1000000 20000000 --engines sqlite
 
 The bare table has the columns of the file and the keys and indexes of `interaction`; users, items and kinds that it
-refers to are there before. SQLite's foreign keys are left as the driver has them, unchecked. The bare process checks
-nothing, resolves nothing and tells nobody. Each load is a process of its own, timed from its start to its end, with the
-largest resident memory that the system saw of it; the seconds of processor are that process's, without PostgreSQL's.
+refers to are there before. On SQLite it has the page cache of a load, and its foreign keys are unchecked, as the driver
+leaves them. The bare process checks nothing, resolves nothing and tells nobody. Each load is a process of its own,
+timed from its start to its end, with the largest resident memory that the system saw of it; the seconds of processor
+are that process's, without PostgreSQL's.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.postgresql import new_database, postgresql_url
+from graph.ingest.cli import LOAD_CACHE_MIB
 from graph.storage.database import Database
 from graph.storage.postgresql import libpq_uri
 from migrations.commands import upgrade
@@ -126,7 +128,7 @@ def bare(url: str, events: Path, columns: list[str]) -> None:
 
         connection = adbc_driver_sqlite.dbapi.connect(str(database.url.database), autocommit=True)
         with connection.cursor() as cursor:
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -65536"):
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", f"cache_size = -{LOAD_CACHE_MIB << 10}"):
                 cursor.execute(f"PRAGMA {pragma}")
                 cursor.fetchall()
         connection.adbc_connection.set_autocommit(False)

@@ -23,7 +23,7 @@ console = Console(stderr=True)
 
 _REASONS_SHOWN = 12
 CLEANING = "Cleaning that changes what the data mean: off unless asked for; the file is read twice"
-_CACHE_MIB = 256
+LOAD_CACHE_MIB = 256
 """More than a server's connections have: a load writes all over the indexes, and is alone."""
 
 
@@ -103,7 +103,7 @@ def ingest_command(
         read = [path for given_path in files.values() for path in expanded(given_path)]
         if any(rejects.resolve() == path.resolve() for path in [*read, mapping] if path != STANDARD_INPUT):
             raise BadInputError(f"--rejects {rejects} would overwrite the file that is read.", hint="Name another one.")
-        store = None if dry_run else Database(database or Settings().database_url, cache_mib=_CACHE_MIB)
+        store = None if dry_run else Database(database or Settings().database_url, cache_mib=LOAD_CACHE_MIB)
         try:
             with _progress() as progress:
                 tasks = {name: progress.add_task(name, total=None) for name in plan.tables() if name in files}

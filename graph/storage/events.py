@@ -1,9 +1,12 @@
 """Appending events: checked, resolved and written column by column, in one transaction with its change."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import polars as pl
+import psycopg
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
@@ -22,6 +25,9 @@ from graph.storage.tables import event_kind, interaction, item, user
 from graph.storage.times import now_us
 
 UnknownItems = Literal["reject", "create"]
+
+MANY = 10_000
+SAMPLE = 64
 
 CONTENT = ("user", "item", "kind", "value", "session_key", "sequence", "context", "retracts", "occurred_at")
 """What makes two events with one event_id the same event. When we learned of it does not."""
@@ -58,12 +64,22 @@ def append_events(
         outcomes.mark(frame.filter(~pl.col("row").is_in(cleaned["row"].implode()))["row"], Outcome.CLEANED)
         frame = cleaned
     frame = _first_of_each_id(frame, outcomes)
-    return database.transact(
-        lambda connection: _store(
-            connection, frame, outcomes.copy(), unknown_items=unknown_items, loaded_at=recorded_at
-        ),
-        resolved=True,
-    )
+
+    def store(connection: Connection, *, as_new: bool) -> Outcomes:
+        return _store(connection, frame, outcomes.copy(), unknown_items, recorded_at, as_new=as_new)
+
+    # Looking every id up costs as much as half of the writing. A large batch of which a sample is new is written as if
+    # all of it were; the unique index says if that was wrong, and then it is looked up after all.
+    if len(frame) >= MANY and (ids is None or not ids.met_stored):
+        with database.connect() as connection:
+            sample = frame["event_id"].gather_every(len(frame) // SAMPLE).to_list()
+            is_new = not _stored_ids(connection, sample)
+        if is_new:
+            with suppress(_StoredAlreadyError):
+                return database.transact(lambda connection: store(connection, as_new=True), resolved=True)
+        if ids is not None:
+            ids.met_stored = True
+    return database.transact(lambda connection: store(connection, as_new=False), resolved=True)
 
 
 def _obeying(frame: pl.DataFrame, outcomes: Outcomes, *, latest: int) -> pl.DataFrame:
@@ -111,8 +127,18 @@ def _mark_known(pairs: pl.DataFrame, outcomes: Outcomes, where: str) -> None:
     outcomes.refuse(pairs, ~same, Outcome.CONFLICT, reason)
 
 
+class _StoredAlreadyError(Exception):
+    """An event that was written as new is in the store; the transaction has to end without it."""
+
+
 def _store(
-    connection: Connection, frame: pl.DataFrame, outcomes: Outcomes, *, unknown_items: UnknownItems, loaded_at: int
+    connection: Connection,
+    frame: pl.DataFrame,
+    outcomes: Outcomes,
+    unknown_items: UnknownItems,
+    loaded_at: int,
+    *,
+    as_new: bool,
 ) -> Outcomes:
     kinds = {kind.name: kind.id for kind in read_kinds(connection)}
     frame = frame.with_columns(ids_of(frame["kind"], kinds, "kind_id"))
@@ -121,10 +147,10 @@ def _store(
 
     is_retraction = frame["kind"] == RETRACT
     others = frame.filter(~is_retraction) if is_retraction.any() else frame
-    stored = [_append(connection, others, outcomes, unknown_items, loaded_at)]
+    stored = [_append(connection, others, outcomes, unknown_items, loaded_at, as_new=as_new)]
     if is_retraction.any():  # after the others: one may withdraw an event of its own batch
         retractions = _with_targets(connection, frame.filter(is_retraction), outcomes)
-        stored.append(_append(connection, retractions, outcomes, "reject", loaded_at))
+        stored.append(_append(connection, retractions, outcomes, "reject", loaded_at, as_new=as_new))
     appended = pl.concat(stored)
     if not appended.is_empty():
         users, items = appended["user"].unique().to_list(), appended["item"].unique().to_list()
@@ -133,10 +159,17 @@ def _store(
 
 
 def _append(
-    connection: Connection, frame: pl.DataFrame, outcomes: Outcomes, unknown_items: UnknownItems, loaded_at: int
+    connection: Connection,
+    frame: pl.DataFrame,
+    outcomes: Outcomes,
+    unknown_items: UnknownItems,
+    loaded_at: int,
+    *,
+    as_new: bool,
 ) -> pl.DataFrame:
-    """Writes the rows that are new; returns their users and items."""
-    frame = _without_stored(connection, frame, outcomes)
+    """Writes the rows that are new, or all `as_new` ones; returns their users and items. Raises _StoredAlreadyError."""
+    if not as_new:
+        frame = _without_stored(connection, frame, outcomes)
     if unknown_items == "create" and (created := create_stubs(connection, frame, loaded_at)):
         append_change(connection, "catalog", {"items": names(created)})
     items = resolve(connection, item, frame["item"])
@@ -149,20 +182,31 @@ def _append(
         create_missing(connection, user, frame["user"], loaded_at)
         users = resolve(connection, user, frame["user"])
     frame = frame.with_columns(ids_of(frame["user"], users, "user_id"))
-    append_rows(connection, interaction, frame.select(c.name for c in interaction.c if c.name in frame.columns))
+    filled = [c.name for c in interaction.c if c.name in frame.columns and frame[c.name].null_count() < len(frame)]
+    try:
+        append_rows(connection, interaction, frame.select(filled))
+    except (sqlite3.IntegrityError, psycopg.errors.UniqueViolation) as error:
+        if as_new:
+            raise _StoredAlreadyError from error
+        raise
     return frame.select("user", "item")
 
 
 def _without_stored(connection: Connection, frame: pl.DataFrame, outcomes: Outcomes) -> pl.DataFrame:
     """Drops the rows whose event_id the database has."""
-    wanted = listed(connection, frame["event_id"].to_list())
-    query = select(interaction.c.event_id).join(wanted, wanted.c.value == interaction.c.event_id)
-    known = [event_id for (event_id,) in plain_rows(connection, query)]
+    known = _stored_ids(connection, frame["event_id"].to_list())
     if not known:
         return frame
     pairs = frame.join(_contents(connection, known), on="event_id", suffix="_known")
     _mark_known(pairs, outcomes, "in the store")
     return frame.filter(~pl.col("event_id").is_in(pl.Series(known).implode()))
+
+
+def _stored_ids(connection: Connection, event_ids: Sequence[str]) -> list[str]:
+    """Those of `event_ids` that the database has."""
+    wanted = listed(connection, event_ids)
+    query = select(interaction.c.event_id).join(wanted, wanted.c.value == interaction.c.event_id)
+    return [event_id for (event_id,) in plain_rows(connection, query)]
 
 
 def _with_targets(connection: Connection, frame: pl.DataFrame, outcomes: Outcomes) -> pl.DataFrame:

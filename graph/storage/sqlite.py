@@ -31,6 +31,7 @@ RESOLVED = "penchant_resolved"
 """Execution option: the transaction looks up every row that it refers to, itself and under the write lock. SQLite does
 not look them up again: its checks of foreign keys cost a third of an insert."""
 
+PAGE_BYTES = 4096
 CACHE_MIB = 64
 """The unique index of event ids is written at random places."""
 
@@ -65,6 +66,8 @@ def set_up(connection: sqlite3.Connection, cache_mib: int = CACHE_MIB) -> None:
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.execute(f"PRAGMA cache_size = -{cache_mib << 10}")
+    if cache_mib > CACHE_MIB:  # a load writes the same pages batch after batch: they go to their places less often
+        cursor.execute(f"PRAGMA wal_autocheckpoint = {(cache_mib << 20) // PAGE_BYTES}")
     cursor.close()
 
 
