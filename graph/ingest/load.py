@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
+import pyarrow as pa
 
 from graph.ingest.batch import FILE_SHIFT, LINE, Batch, Reader
 from graph.ingest.cleaning import NOTHING, Batches, Cleaning, clean_events, clean_rows, told
@@ -44,6 +45,7 @@ from graph.storage.users import upsert_users
 from graph.threads import ahead
 
 T = TypeVar("T", bound=TableMapping)
+ItemsOrUsers = TypeVar("ItemsOrUsers", Items, Users)
 Progress = Callable[[TableName, int, int], None]
 """Called after every batch with the table, how much of its files is read, and of how much: bytes or rows, 0 unknown."""
 
@@ -110,9 +112,9 @@ class Load:
             case Categories():
                 self._load_categories(table, readers, summary)
             case Items():
-                self._load_items(table, readers, summary)
+                self._load_rows(table, readers, summary, normalise_items, ITEMS, upsert_items)
             case Users():
-                self._load_users(table, readers, summary)
+                self._load_rows(table, readers, summary, normalise_users, USERS, upsert_users)
             case Events():
                 self._load_events(table, readers, summary)
 
@@ -132,38 +134,28 @@ class Load:
             outcomes = upsert_categories(self.database, table_, recorded_at=self.recorded_at)
             self._note(outcomes, rows[LINE], sources, summary)
 
-    def _load_items(self, table: Items, readers: list[Reader], summary: TableSummary) -> None:
+    def _load_rows(
+        self,
+        table: ItemsOrUsers,
+        readers: list[Reader],
+        summary: TableSummary,
+        normalise: Callable[[pl.DataFrame, ItemsOrUsers], Normal],
+        schema: pa.Schema,
+        upsert: Callable[..., Outcomes],
+    ) -> None:
+        """Items or users."""
         repeats = Repeats([str(path) for path in summary.files])
-        fields = clean_rows(
-            self.cleaning, "items", table, self._first_reading(table, readers, normalise_items, summary)
-        )
+        first_reading = self._first_reading(table, readers, normalise, summary)
+        fields = clean_rows(self.cleaning, summary.table, table, first_reading)
 
-        def cleaned(rows: pl.DataFrame, table: Items) -> Normal:
-            return normalise_items(fields.apply(rows) if fields else rows, table)
+        def cleaned(rows: pl.DataFrame, table: ItemsOrUsers) -> Normal:
+            return normalise(fields.apply(rows) if fields else rows, table)
 
         for batch, normal in self._batches(table, readers, summary, cleaned):
             self._create_nodes(normal.nodes)
             rows = self._kept(batch, normal, repeats, summary)
             if self.database is not None:
-                items = to_arrow(rows.drop(LINE), ITEMS)
-                outcomes = upsert_items(self.database, items, recorded_at=self.recorded_at)
-                self._note(outcomes, rows[LINE], batch.rows, summary)
-        self._note_cleaning(fields, summary)
-
-    def _load_users(self, table: Users, readers: list[Reader], summary: TableSummary) -> None:
-        repeats = Repeats([str(path) for path in summary.files])
-        fields = clean_rows(
-            self.cleaning, "users", table, self._first_reading(table, readers, normalise_users, summary)
-        )
-
-        def cleaned(rows: pl.DataFrame, table: Users) -> Normal:
-            return normalise_users(fields.apply(rows) if fields else rows, table)
-
-        for batch, normal in self._batches(table, readers, summary, cleaned):
-            rows = self._kept(batch, normal, repeats, summary)
-            if self.database is not None:
-                users = to_arrow(rows.drop(LINE), USERS)
-                outcomes = upsert_users(self.database, users, recorded_at=self.recorded_at)
+                outcomes = upsert(self.database, to_arrow(rows.drop(LINE), schema), recorded_at=self.recorded_at)
                 self._note(outcomes, rows[LINE], batch.rows, summary)
         self._note_cleaning(fields, summary)
 
