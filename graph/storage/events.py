@@ -178,9 +178,11 @@ def _append(
     frame = outcomes.refuse(frame, pl.col("item_id").is_null(), Outcome.UNKNOWN_ITEM, reason)
 
     users = resolve(connection, user, frame["user"])
-    if len(users) < frame["user"].n_unique():
-        create_missing(connection, user, frame["user"], loaded_at)
-        users = resolve(connection, user, frame["user"])
+    named = frame["user"].unique()
+    if len(users) < len(named):
+        new = named.filter(~named.is_in(pl.Series(users.keys(), dtype=pl.String).implode()))
+        create_missing(connection, user, new, loaded_at)
+        users |= resolve(connection, user, new)
     frame = frame.with_columns(ids_of(frame["user"], users, "user_id"))
     filled = [c.name for c in interaction.c if c.name in frame.columns and frame[c.name].null_count() < len(frame)]
     try:
