@@ -136,7 +136,7 @@ def bare(url: str, events: Path, columns: list[str]) -> None:
         import adbc_driver_postgresql.dbapi
 
         connection = adbc_driver_postgresql.dbapi.connect(libpq_uri(database.url))
-    file = pq.ParquetFile(events)
+    file = pq.ParquetFile(events, pre_buffer=False)  # read ahead, all of the file would stay in memory
     schema = pa.schema([file.schema_arrow.field(name) for name in columns])
     batches = pa.RecordBatchReader.from_batches(schema, file.iter_batches(250_000, columns=columns))
     with connection.cursor() as cursor:

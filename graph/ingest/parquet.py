@@ -37,7 +37,8 @@ class ParquetReader:
     def _open(self) -> pq.ParquetFile:
         try:
             # Buffered, a row group is decoded as it is read: there are files with one group for all of their rows.
-            return pq.ParquetFile(self.path, buffer_size=BUFFER_BYTES)
+            # What is read ahead (pre_buffer) is kept until the end, which would be the whole file.
+            return pq.ParquetFile(self.path, buffer_size=BUFFER_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise self._broken(error) from error
 

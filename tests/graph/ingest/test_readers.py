@@ -5,7 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from graph.ingest import delimited, parquet, streams
@@ -166,6 +169,19 @@ def test_parquet_counts_rows_over_batches(tmp_path: Path, monkeypatch: pytest.Mo
 def parquet_bytes(folder: Path) -> bytes:
     pl.DataFrame({"a": range(1000), "b": ["x"] * 1000}).write_parquet(folder / "whole.parquet")
     return (folder / "whole.parquet").read_bytes()
+
+
+def test_parquet_keeps_nothing_of_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 10_000)
+    path, groups, rows = tmp_path / "large.parquet", 20, 50_000
+    chance = np.random.default_rng(0)
+    with pq.ParquetWriter(path, pa.schema([("i", pa.float64())])) as writer:
+        for _ in range(groups):
+            writer.write_table(pa.table({"i": chance.random(rows)}))
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in open_reader(path, Users(id="i")).batches():
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < path.stat().st_size / 3
 
 
 def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
