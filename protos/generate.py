@@ -28,6 +28,7 @@ PINS = (
     "setuptools==75.8.0",  # grpcio-tools of that time imports pkg_resources
     "types-protobuf==4.24.0.20240106",
 )
+UNANSWERED = "raise NotImplementedError('Method not implemented!')"
 NEWEST_PYTHON = (3, 12)
 """The newest Python for which the pinned grpcio-tools has wheels."""
 
@@ -73,6 +74,16 @@ def _generate(out: Path) -> None:
     stubs = [f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}"]
     _protoc(*messages, files=_protos())
     _protoc(*stubs, files=[path for path in _protos() if "\nservice " in path.read_text("utf-8")])
+    _give_reasons(out / "penchant")
+
+
+def _give_reasons(out: Path) -> None:
+    """The base class of a service answers UNIMPLEMENTED: the reason belongs beside each such line."""
+    for path in out.rglob("*_pb2_grpc.py"):
+        code = path.read_text("utf-8")
+        path.write_text(
+            code.replace(f"{UNANSWERED}\n", f"{UNANSWERED}  # a server's own class overrides it\n"), "utf-8"
+        )
 
 
 def _protoc(*outputs: str, files: list[Path]) -> None:

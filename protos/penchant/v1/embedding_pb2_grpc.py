@@ -39,7 +39,7 @@ class EmbeddingServiceServicer(object):
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def ExportEmbeddings(self, request, context):
         """Streams all vectors of a kind as of one instant that the first chunk fixes, each id once, in an order that stays
@@ -48,7 +48,7 @@ class EmbeddingServiceServicer(object):
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
 
 def add_EmbeddingServiceServicer_to_server(servicer, server):

@@ -37,7 +37,7 @@ class EventServiceServicer(object):
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def StreamEvents(self, request_iterator, context):
         """Records events, batch after batch, over one stream that may stay open for as long as there are any. Each batch is
@@ -51,7 +51,7 @@ class EventServiceServicer(object):
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
 
 def add_EventServiceServicer_to_server(servicer, server):

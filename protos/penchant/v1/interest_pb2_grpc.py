@@ -53,21 +53,21 @@ class InterestServiceServicer(object):
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def Recommend(self, request, context):
         """Finds the best items for a user in the whole catalog.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def GetInterests(self, request, context):
         """Says which categories a user is interested in and, on request, with which vectors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
 
 def add_InterestServiceServicer_to_server(servicer, server):

@@ -48,14 +48,14 @@ class ModelServiceServicer(object):
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def GetModel(self, request, context):
         """Gets one model with its revisions; NOT_FOUND, UNKNOWN_MODEL where there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def ActivateModel(self, request, context):
         """Makes a revision the one that answers. Activating the active one changes nothing. FAILED_PRECONDITION,
@@ -63,14 +63,14 @@ class ModelServiceServicer(object):
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def RollbackModel(self, request, context):
         """Goes back to the revision that was active before. FAILED_PRECONDITION, NO_PREVIOUS_REVISION where none was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
 
 def add_ModelServiceServicer_to_server(servicer, server):

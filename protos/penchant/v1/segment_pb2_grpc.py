@@ -48,28 +48,28 @@ class SegmentServiceServicer(object):
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def GetSegment(self, request, context):
         """Gets one segment; NOT_FOUND, UNKNOWN_SEGMENT where the revision has no such one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def ListMembers(self, request, context):
         """Lists the users of a segment as of the revision, each once, in an order that stays the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def AssignSegments(self, request, context):
         """Places users in segments by their histories of now, also users first seen after training.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
 
 def add_SegmentServiceServicer_to_server(servicer, server):

@@ -31,7 +31,7 @@ class ServerServiceServicer(object):
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
 
 def add_ServerServiceServicer_to_server(servicer, server):
