@@ -108,6 +108,14 @@ def sqlite_database(sqlite_url: str) -> Iterator[Database]:
     opened.close()
 
 
+@pytest.fixture
+def postgresql_database(postgresql_url_fresh: str) -> Iterator[Database]:
+    """A fresh migrated store on PostgreSQL alone, for what only it can do."""
+    opened = Database(postgresql_url_fresh)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data sets: PENCHANT_TEST_DATA, or `../shared/data` beside the checkout. Skips without."""

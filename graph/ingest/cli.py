@@ -133,23 +133,17 @@ def _files(
     for name in [*(only or []), *(name for name, path in given.items() if path is not None)]:
         if name not in described:
             raise BadInputError(f"The mapping describes no table {name!r}.", hint=f"It has {', '.join(described)}.")
-    files: dict[TableName, Path] = {}
+    files = mapping.files(base)
     for name in described:
-        table = mapping.table(name)
-        assert table is not None
-        path = from_rejects or given[name] or _beside(base, table.file)
-        if path is not None and (not only or name in only):
+        if path := from_rejects or given[name]:
             files[name] = path
+    files = {name: files[name] for name in described if name in files and (not only or name in only)}
     if from_rejects is not None and any(given.values()):
         raise BadInputError("--from-rejects takes the place of the tables' files.", hint="Leave them out.")
     if not files:
         hint = "Write file = … into the mapping, or name a file with --items, --users, --events or --categories."
         raise BadInputError("There is no file to load.", hint=hint)
     return files
-
-
-def _beside(base: Path, file: Path | None) -> Path | None:
-    return file if file in (None, STANDARD_INPUT) else base / file
 
 
 def _progress() -> Progress:

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from graph.ingest.sources import STANDARD_INPUT
 from graph.storage.errors import BadInputError, NotFoundError
 
 FileFormat = Literal["csv", "tsv", "jsonl", "parquet"]
@@ -242,6 +243,13 @@ class Mapping(_Strict):
 
     def tables(self) -> list[TableName]:
         return [name for name in TABLES if self.table(name) is not None]
+
+    def files(self, base: Path) -> dict[TableName, Path]:
+        """The file, glob or `-` (standard input) that it names for a table, below `base`."""
+        named = {name: table.file for name in TABLES if (table := self.table(name)) is not None}
+        return {
+            name: file if file == STANDARD_INPUT else base / file for name, file in named.items() if file is not None
+        }
 
 
 def load_mapping(path: Path) -> Mapping:

@@ -42,13 +42,6 @@ def downgrade() -> None:
 
 
 @pytest.fixture
-def postgresql_database(postgresql_url_fresh: str) -> Iterator[Database]:
-    opened = Database(postgresql_url_fresh)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def next_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if this version of penchant had one revision more."""
     (tmp_path / "9000_next.py").write_text(SCRIPT.format(below=known_revisions()[-1]))

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from graph.ingest.load import TableSummary, load
-from graph.ingest.mapping import Mapping, TableName, load_mapping
+from graph.ingest.mapping import load_mapping
 from graph.storage.categories import get_categories
 from graph.storage.database import Database
 from graph.storage.items import get_items
@@ -23,18 +23,8 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 
 def ingest(database: Database, example: str, folder: Path, rejects: Path) -> dict[str, dict[str, int]]:
     mapping = load_mapping(EXAMPLES / f"{example}.toml")
-    summaries = load(database, mapping, files_of(mapping, folder), rejects)
+    summaries = load(database, mapping, mapping.files(folder), rejects)
     return {summary.table: counts(summary) for summary in summaries}
-
-
-def files_of(mapping: Mapping, folder: Path) -> dict[TableName, Path]:
-    files: dict[TableName, Path] = {}
-    for name in mapping.tables():
-        table = mapping.table(name)
-        assert table is not None
-        assert table.file is not None
-        files[name] = folder / table.file
-    return files
 
 
 def counts(summary: TableSummary) -> dict[str, int]:

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from graph.ingest import streams
 from graph.ingest.load import load
-from graph.ingest.mapping import TableName, load_mapping
+from graph.ingest.mapping import load_mapping
 from graph.storage.database import Database
 from graph.storage.tables import (
     category,
@@ -64,7 +64,7 @@ streams.BLOCK_BYTES = 2_000  # many transactions
 folder = Path(sys.argv[2])
 database, mapping = Database(sys.argv[1]), load_mapping(folder / "shop.toml")
 files = {name: folder / mapping.table(name).file for name in mapping.tables()}
-load(database, mapping, files, folder / "rejects.jsonl", lambda *step: print("step", flush=True))
+load(database, mapping, mapping.files(folder), folder / "rejects.jsonl", lambda *step: print("step", flush=True))
 database.close()
 """
 
@@ -108,15 +108,9 @@ def steps(process: "subprocess.Popen[str]") -> Iterator[str]:
 def run_to_the_end(url: str, folder: Path) -> int:
     """The same load in this process; the number of its batches."""
     database, mapping = Database(url), load_mapping(folder / "shop.toml")
-    files: dict[TableName, Path] = {}
-    for name in mapping.tables():
-        table = mapping.table(name)
-        assert table is not None
-        assert table.file is not None
-        files[name] = folder / table.file
     ended: list[int] = []
     with patch.object(streams, "BLOCK_BYTES", 2_000):
-        load(database, mapping, files, folder / "rejects.jsonl", lambda _, done, __: ended.append(done))
+        load(database, mapping, mapping.files(folder), folder / "rejects.jsonl", lambda _, done, __: ended.append(done))
     database.close()
     return len(ended)
 

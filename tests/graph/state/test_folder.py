@@ -156,7 +156,7 @@ def test_a_crash_while_writing_leaves_the_last_state(
 
     said: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_flush", out_of_room)
+        patch.setattr(module, "sync", out_of_room)
         assert len(current_graph(sqlite_database, folder, say=said.append).snapshot.events) == 25
     assert said == ["The graph is not kept for the next time: no space left on device."]
     assert len(read_state(folder)[0].events) == 20
