@@ -1,7 +1,6 @@
 """Arrays and tables of an artifact on disk: `.npy` and Arrow files that every process maps into the same memory."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +58,3 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise broken(path, f"cannot be read as JSON ({error})") from error
-
-
-def sync_tree(folder: Path) -> None:
-    """Everything below `folder` on disk before its name becomes visible."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        sync(path)
-    sync(folder)
-
-
-def sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

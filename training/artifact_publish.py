@@ -18,7 +18,8 @@ from scipy import sparse
 from graph.ids import IdMap
 from graph.storage.errors import ArtifactError, ConflictError
 from graph.storage.times import now_us
-from training.artifact_arrays import sync, sync_tree, write_array, write_json, write_table
+from graph.sync import sync, sync_tree
+from training.artifact_arrays import write_array, write_json, write_table
 from training.artifact_manifest import (
     MANIFEST,
     MODEL_FILES,

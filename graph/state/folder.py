@@ -27,6 +27,7 @@ from graph.state.follows import Follows
 from graph.state.mirror import Mirror, Retractions
 from graph.state.tail import StaleError
 from graph.storage.kinds import EventKind
+from graph.sync import sync
 from graph.threads import in_threads
 
 FORMAT = 1
@@ -48,11 +49,11 @@ def write_state(folder: Path, mirror: Mirror, edges: Edges) -> None:
             os.link(source, path)
         else:
             np.save(path, np.ascontiguousarray(array), allow_pickle=False)
-        _flush(path)
+        sync(path)
         return path.name, {"bytes": path.stat().st_size, "sum": _sum(path)}
 
     files = dict(in_threads(write, arrays))
-    _flush(place)
+    sync(place)
     content = {
         "format": FORMAT,
         "folder": place.name,
@@ -65,9 +66,9 @@ def write_state(folder: Path, mirror: Mirror, edges: Edges) -> None:
     }
     draft = folder / f"{MANIFEST}.{number}"
     draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    _flush(draft)
+    sync(draft)
     draft.replace(folder / MANIFEST)
-    _flush(folder)
+    sync(folder)
     for other in folder.iterdir():
         if other.name.isdigit() and other != place:
             shutil.rmtree(other, ignore_errors=True)
@@ -176,11 +177,3 @@ def _sum(path: Path) -> int:
     for number, begin in enumerate(range(0, len(words), 65_536)):
         total += (number + 1) * int(np.add.reduce(words[begin : begin + 65_536]))
     return int(total % 2**63)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

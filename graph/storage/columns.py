@@ -73,6 +73,7 @@ def canonical(table: pa.Table, schema: pa.Schema) -> pa.Table:
         if field.name in table.column_names:
             try:
                 columns.append(table[field.name].cast(field.type))
+            # Arrow says the one of values that do not fit, the other of types between which it has no cast at all.
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise BadInputError(f"Column {field.name!r} is not of type {field.type}: {error}") from error
         elif field.nullable or (field.name in ("user", "item") and "retracts" in table.column_names):

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import polars as pl
@@ -66,7 +67,7 @@ def append_events(
     frame = _first_of_each_id(frame, outcomes)
 
     def store(connection: Connection, *, as_new: bool) -> Outcomes:
-        return _store(connection, frame, outcomes.copy(), unknown_items, recorded_at, as_new=as_new)
+        return _store(connection, frame, outcomes.copy(), _Terms(unknown_items, recorded_at, as_new))
 
     # Looking every id up costs as much as half of the writing. A large batch of which a sample is new is written as if
     # all of it were; the unique index says if that was wrong, and then it is looked up after all.
@@ -131,15 +132,16 @@ class _StoredAlreadyError(Exception):
     """An event that was written as new is in the store; the transaction has to end without it."""
 
 
-def _store(
-    connection: Connection,
-    frame: pl.DataFrame,
-    outcomes: Outcomes,
-    unknown_items: UnknownItems,
-    loaded_at: int,
-    *,
-    as_new: bool,
-) -> Outcomes:
+@dataclass(frozen=True)
+class _Terms:
+    """`as_new`: ids are not looked up, the unique index says whether one of them is stored."""
+
+    unknown_items: UnknownItems
+    loaded_at: int
+    as_new: bool
+
+
+def _store(connection: Connection, frame: pl.DataFrame, outcomes: Outcomes, terms: _Terms) -> Outcomes:
     kinds = {kind.name: kind.id for kind in read_kinds(connection)}
     frame = frame.with_columns(ids_of(frame["kind"], kinds, "kind_id"))
     reason = pl.lit("unknown event kind ") + pl.col("kind")
@@ -147,10 +149,10 @@ def _store(
 
     is_retraction = frame["kind"] == RETRACT
     others = frame.filter(~is_retraction) if is_retraction.any() else frame
-    stored = [_append(connection, others, outcomes, unknown_items, loaded_at, as_new=as_new)]
+    stored = [_append(connection, others, outcomes, terms)]
     if is_retraction.any():  # after the others: one may withdraw an event of its own batch
         retractions = _with_targets(connection, frame.filter(is_retraction), outcomes)
-        stored.append(_append(connection, retractions, outcomes, "reject", loaded_at, as_new=as_new))
+        stored.append(_append(connection, retractions, outcomes, replace(terms, unknown_items="reject")))
     appended = pl.concat(stored)
     if not appended.is_empty():
         users, items = appended["user"].unique().to_list(), appended["item"].unique().to_list()
@@ -158,19 +160,11 @@ def _store(
     return outcomes
 
 
-def _append(
-    connection: Connection,
-    frame: pl.DataFrame,
-    outcomes: Outcomes,
-    unknown_items: UnknownItems,
-    loaded_at: int,
-    *,
-    as_new: bool,
-) -> pl.DataFrame:
+def _append(connection: Connection, frame: pl.DataFrame, outcomes: Outcomes, terms: _Terms) -> pl.DataFrame:
     """Writes the rows that are new, or all `as_new` ones; returns their users and items. Raises _StoredAlreadyError."""
-    if not as_new:
+    if not terms.as_new:
         frame = _without_stored(connection, frame, outcomes)
-    if unknown_items == "create" and (created := create_stubs(connection, frame, loaded_at)):
+    if terms.unknown_items == "create" and (created := create_stubs(connection, frame, terms.loaded_at)):
         append_change(connection, "catalog", {"items": names(created)})
     items = resolve(connection, item, frame["item"])
     frame = frame.with_columns(ids_of(frame["item"], items, "item_id"))
@@ -181,14 +175,14 @@ def _append(
     named = frame["user"].unique()
     if len(users) < len(named):
         new = named.filter(~named.is_in(pl.Series(users.keys(), dtype=pl.String).implode()))
-        create_missing(connection, user, new, loaded_at)
+        create_missing(connection, user, new, terms.loaded_at)
         users |= resolve(connection, user, new)
     frame = frame.with_columns(ids_of(frame["user"], users, "user_id"))
     filled = [c.name for c in interaction.c if c.name in frame.columns and frame[c.name].null_count() < len(frame)]
     try:
         append_rows(connection, interaction, frame.select(filled))
     except (sqlite3.IntegrityError, psycopg.errors.UniqueViolation) as error:
-        if as_new:
+        if terms.as_new:
             raise _StoredAlreadyError from error
         raise
     return frame.select("user", "item")
