@@ -31,17 +31,16 @@ class Follows:
     def plus(self, added: Entries, removed: Entries, n_items: int) -> "Follows":
         """Counts of `added` come on top, those of `removed` go."""
         shape = (n_items, n_items)
+        base, changes, shown = (grown(matrix, shape) for matrix in (self.base, self.changes, self.strongest))
         more, less = in_threads(lambda entries: all_counts(entries, n_items).astype(np.int64), (added, removed))
         difference = Csr(more - less)
         difference.eliminate_zeros()
         if not difference.nnz:
-            return Follows(
-                grown(self.base, shape), grown(self.changes, shape), grown(self.strongest, shape), self.keep_neighbours
-            )
+            return Follows(base, changes, shown, self.keep_neighbours)
         difference.sort_indices()
-        base, changes = grown(self.base, shape), Csr(grown(self.changes, shape) + difference)
+        changes = Csr(changes + difference)
         changes.sort_indices()
-        shown = _chosen(base, changes, self.strongest, difference, self.keep_neighbours)
+        shown = _chosen(base, changes, shown, difference, self.keep_neighbours)
         if changes.nnz > MOST_CHANGES * base.nnz:
             base, changes = Csr(base + changes), Csr(shape, dtype=np.int64)
             base.eliminate_zeros()

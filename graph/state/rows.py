@@ -39,6 +39,8 @@ def with_rows(matrix: Csr, rows: Int64s, new: Csr, shape: tuple[int, int]) -> Cs
 def plus_entries(matrix: Csr, few: Csr) -> Csr:
     """`matrix` + `few`, grown to the shape of `few`: the time of a copy, whatever is added. Columns are sorted."""
     matrix = grown(matrix, few.shape)
+    if not few.nnz:
+        return matrix
     rows = np.repeat(np.arange(few.shape[0]), np.diff(few.indptr))
     place, there = _places(matrix, rows, few.indices)
     data = matrix.data.copy()
@@ -65,10 +67,8 @@ def entries_at(matrix: Csr, rows: Int64s, columns: Int64s) -> Int64s:
 
 
 def _places(matrix: Csr, rows: Int64s, columns: Int64s) -> tuple[Int64s, Bools]:
-    """(where each entry stands or would stand, whether it does). Rows beyond the last are empty."""
-    inside = np.minimum(rows, matrix.shape[0] - 1)
-    begin, end = (matrix.indptr[inside + part].astype(np.int64) for part in (0, 1))
-    begin = np.where(rows < matrix.shape[0], begin, end)
+    """(where each entry stands or would stand, whether it does)."""
+    begin, end = (matrix.indptr[rows + part].astype(np.int64) for part in (0, 1))
     place = bisected(begin, end, lambda middle: matrix.indices[middle] < columns)
     there: Bools = place < end
     there[there] = matrix.indices[place[there]] == columns[there]
@@ -88,6 +88,8 @@ def bisected(low: Int64s, high: Int64s, precedes: Callable[[Int64s], Bools]) -> 
 
 
 def grown(matrix: Csr, shape: tuple[int, int]) -> Csr:
-    """The same entries in a larger matrix."""
+    """The same entries in a larger matrix; the matrix itself where it is as large already."""
+    if matrix.shape == shape:
+        return matrix
     more = np.full(shape[0] - matrix.shape[0], matrix.indptr[-1], matrix.indptr.dtype)
     return Csr((matrix.data, matrix.indices, np.concatenate([matrix.indptr, more])), shape=shape)
