@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from graph.arrays import Bools, Int32s, Int64s
+from graph.ranges import places
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +72,7 @@ class CatalogLog:
 
         version = item_row[item_exists]
         lengths = np.diff(self.items.category_offsets)[version]
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        category = self.items.category[np.repeat(self.items.category_offsets[version], lengths) + within]
+        category = self.items.category[places(self.items.category_offsets[version], lengths)]
         edges = np.stack([np.repeat(np.flatnonzero(item_exists), lengths), category]).astype(np.int32)
 
         return Catalog(

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from graph.arrays import Bools, Float64s, Int32s, Int64s
 from graph.hashing import mix
-from graph.histories import steps_of
+from graph.histories import step_starts
 from graph.order import grouped
+from graph.ranges import offsets_of, places
 from graph.sparse import Csr, row_blocks, without_diagonal
 from graph.threads import in_threads
 
@@ -56,9 +57,7 @@ def entries_of(
     user: Int32s, item: Int32s, occurred_at: Int64s, sequence: Int64s, surrogate: Int64s, max_distance: int
 ) -> Entries:
     """Entries of events [n] sorted as in a log; `surrogate` [I] are the numbers of the items in the store."""
-    within = steps_of(user, occurred_at, sequence)
-    new = np.ones(len(user), np.bool_)
-    new[1:] = (user[1:] != user[:-1]) | (within[1:] != within[:-1])
+    new = step_starts(user, occurred_at, sequence)
     step = np.cumsum(new, dtype=np.int32) - np.int32(1)
     once = new.copy()
     once[1:] |= item[1:] != item[:-1]  # an item counts once per step; events are sorted so
@@ -82,7 +81,7 @@ def count(entries: Entries, n_items: int, each: Callable[[Csr, int], R]) -> list
     Counts are int32 or int64 CSR with sorted columns. `each` is called from several threads.
     """
     by_item = grouped(entries.item, n_items) if len(entries.item) else entries.item
-    offsets = np.concatenate(([0], np.cumsum(np.bincount(entries.item, minlength=n_items))))
+    offsets = offsets_of(np.bincount(entries.item, minlength=n_items))
     width = entries.end - entries.first
     cost: Float64s = np.bincount(entries.item, width, minlength=n_items).astype(np.float64)
     largest = int(cost.max(initial=0)) * unit(entries.max_distance)
@@ -92,10 +91,9 @@ def count(entries: Entries, n_items: int, each: Callable[[Csr, int], R]) -> list
         begin, stop = bounds
         source = by_item[offsets[begin] : offsets[stop]]
         lengths = width[source]
-        total = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
-        place = np.arange(total[-1]) + np.repeat(entries.first[source] - total[:-1], lengths)
+        place = places(entries.first[source], lengths)
         apart = entries.step[place] - np.repeat(entries.step[source], lengths)
-        indptr = total[offsets[begin : stop + 1] - offsets[begin]]
+        indptr = offsets_of(lengths)[offsets[begin : stop + 1] - offsets[begin]]
         found = Csr((value[apart], entries.item[place], indptr), shape=(stop - begin, n_items))
         found.sum_duplicates()
         return each(without_diagonal(found, begin), begin)

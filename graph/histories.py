@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graph.arrays import Bools, Float32s, Int16s, Int32s, Int64s
+from graph.ranges import offsets_of, places
 from graph.storage.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ class Histories:
         """The rows of `users` (indices, repeats allowed), in that order."""
         rows = np.asarray(users, dtype=np.int64)
         lengths = self.lengths[rows]
-        offsets = _offsets_of(lengths)
-        place = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
-        return self._events(place, offsets)
+        return self._events(places(self.offsets[:-1][rows], lengths), offsets_of(lengths))
 
     def until(self, t: int | npt.ArrayLike) -> "Histories":
         """Events with occurred_at < t; `t` in microseconds, one for all rows or int64 [U].
@@ -135,13 +134,21 @@ def histories_from_arrays(
     )
 
 
+def step_starts(user: Int32s, occurred_at: Int64s, sequence: Int64s) -> Bools:
+    """bool [N]: which events begin a step; the columns are sorted by (user, occurred_at, sequence)."""
+    starts = np.zeros(len(user), np.bool_)
+    starts[:1] = True
+    for column in (user, occurred_at, sequence):
+        starts[1:] |= column[1:] != column[:-1]
+    return starts
+
+
 def steps_of(user: Int32s, occurred_at: Int64s, sequence: Int64s) -> Int32s:
     """int32 [N], the step of each event within its user; the columns are sorted by (user, occurred_at, sequence)."""
     if not len(user):
         return np.zeros(0, np.int32)
     new_user = np.concatenate([[True], user[1:] != user[:-1]])
-    moved_on = (occurred_at[1:] != occurred_at[:-1]) | (sequence[1:] != sequence[:-1])
-    count = np.cumsum(new_user | np.concatenate([[True], moved_on]))
+    count = np.cumsum(step_starts(user, occurred_at, sequence))
     first = count[new_user]
     steps: Int32s = (count - first[np.cumsum(new_user) - 1]).astype(np.int32)
     return steps
@@ -158,7 +165,7 @@ def _from_sorted(
     n_items: int,
 ) -> Histories:
     return Histories(
-        offsets=_offsets_of(np.bincount(user, minlength=n_users)),
+        offsets=offsets_of(np.bincount(user, minlength=n_users)),
         item=item,
         kind=kind,
         occurred_at=occurred_at,
@@ -166,7 +173,3 @@ def _from_sorted(
         step=steps_of(user, occurred_at, sequence),
         n_items=n_items,
     )
-
-
-def _offsets_of(lengths: npt.NDArray[np.integer[Any]]) -> Int64s:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

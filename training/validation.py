@@ -8,6 +8,7 @@ from torch import Tensor
 
 from graph.arrays import Int64s
 from graph.histories import Histories
+from graph.ranges import offsets_of, places
 from graph.storage.errors import TrainingError
 from training.losses import strongest_interest
 from training.model import InterestNet
@@ -35,9 +36,8 @@ class Validation:
             return self
         rows = np.sort(np.random.default_rng(seed).choice(len(self.histories), n, replace=False))
         lengths = np.diff(self.relevant_offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        place = np.arange(offsets[-1]) + np.repeat(self.relevant_offsets[rows] - offsets[:-1], lengths)
-        return Validation(self.histories.select(rows), offsets, self.relevant[place], self.exclude_seen)
+        place = places(self.relevant_offsets[rows], lengths)
+        return Validation(self.histories.select(rows), offsets_of(lengths), self.relevant[place], self.exclude_seen)
 
 
 def ndcg(net: InterestNet, items: Tensor, validation: Validation, chunk: int | None = None) -> float:

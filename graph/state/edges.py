@@ -9,6 +9,7 @@ from graph.build import user_item
 from graph.events import Events
 from graph.follow_counts import Entries, entries_of
 from graph.followed_by import shows_interest
+from graph.ranges import places
 from graph.sparse import Csr
 from graph.state.follows import Follows, follows_of, near_changes
 from graph.state.mirror import Mirror
@@ -101,9 +102,7 @@ def _with_changes(edges: Edges, mirror: Mirror, as_of: int, was: Bools, shown: B
 def _own(events: Events, users: Int64s) -> Int64s:
     """Places of all events of `users`."""
     start, end = (np.searchsorted(events.user, users, side) for side in ("left", "right"))
-    lengths = end - start
-    places: Int64s = np.arange(lengths.sum()) + np.repeat(start - np.cumsum(lengths) + lengths, lengths)
-    return places
+    return places(start, end - start)
 
 
 def _follows(edges: Edges, mirror: Mirror, was: Bools, shown: Bools) -> Follows:

@@ -13,6 +13,7 @@ import numpy as np
 from graph.arrays import Bools, Float32s, Int32s, Int64s
 from graph.follow_counts import Entries, count
 from graph.followed_by import stacked, strongest
+from graph.histories import step_starts
 from graph.sparse import Csr, keep_strongest
 from graph.state.rows import entries_at, grown, rows_of, with_rows
 from graph.threads import in_threads
@@ -72,11 +73,7 @@ def near_changes(user: Int32s, occurred_at: Int64s, sequence: Int64s, changed: B
     step lies between; then no more than `max_distance` unchanged steps lie between either of it and the next changed
     step. Pairs of two events that stay although nothing changed between them count alike before and after.
     """
-    new = np.ones(len(user), np.bool_)
-    for column in (user, occurred_at, sequence):
-        new[1:] &= column[1:] == column[:-1]
-    new[1:] = ~new[1:]
-    new[:1] = True
+    new = step_starts(user, occurred_at, sequence)
     step = np.cumsum(new) - 1
     n_steps = int(step[-1]) + 1 if len(step) else 0
     user = user[new]

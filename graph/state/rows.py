@@ -5,18 +5,16 @@ from collections.abc import Callable
 import numpy as np
 
 from graph.arrays import Bools, Int64s
+from graph.ranges import offsets_of, places
 from graph.sparse import Csr
 
 
 def rows_of(matrix: Csr, rows: Int64s) -> Csr:
-    """Those rows (ascending) as a matrix of their own; rows beyond the last one are empty."""
-    inside = rows[rows < matrix.shape[0]]
-    lengths = np.zeros(len(rows), np.int64)
-    lengths[: len(inside)] = np.diff(matrix.indptr)[inside]
-    offsets = np.concatenate(([0], np.cumsum(lengths)))
-    begin = matrix.indptr[inside].astype(np.int64)
-    place = np.arange(offsets[-1]) + np.repeat(begin - offsets[: len(inside)], lengths[: len(inside)])
-    return Csr((matrix.data[place], matrix.indices[place], offsets), shape=(len(rows), matrix.shape[1]))
+    """Those rows (ascending) as a matrix of their own."""
+    lengths = np.diff(matrix.indptr)[rows]
+    place = places(matrix.indptr[rows], lengths)
+    shape = (len(rows), matrix.shape[1])
+    return Csr((matrix.data[place], matrix.indices[place], offsets_of(lengths)), shape=shape)
 
 
 def with_rows(matrix: Csr, rows: Int64s, new: Csr, shape: tuple[int, int]) -> Csr:
@@ -27,7 +25,7 @@ def with_rows(matrix: Csr, rows: Int64s, new: Csr, shape: tuple[int, int]) -> Cs
     replaced[rows] = True
     kept = ~np.repeat(replaced[: matrix.shape[0]], lengths[: matrix.shape[0]])
     lengths[rows] = np.diff(new.indptr)
-    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    offsets = offsets_of(lengths)
     fresh = np.repeat(replaced, lengths)
     stays = ~fresh
     data, indices = np.empty(offsets[-1], matrix.data.dtype), np.empty(offsets[-1], np.int32)
