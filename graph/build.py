@@ -37,6 +37,7 @@ from graph.storage.times import DAY_US
 from graph.taxonomy import Taxonomy
 from graph.threads import in_threads
 
+MAX_DISTANCE, KEEP_NEIGHBOURS = 8, 50
 _RESERVED = {schema.FOLLOWED_BY, schema.IN_CATEGORY, schema.CHILD_OF}
 
 _FAINTEST = float(np.finfo(np.float32).tiny)
@@ -47,7 +48,11 @@ _MANY_HALF_LIVES = 900.0
 
 
 def build_graph(
-    snapshot: Snapshot, *, max_distance: int = 8, keep_neighbours: int = 50, epoch_us: int | None = None
+    snapshot: Snapshot,
+    *,
+    max_distance: int = MAX_DISTANCE,
+    keep_neighbours: int = KEEP_NEIGHBOURS,
+    epoch_us: int | None = None,
 ) -> HeteroData:
     """The graph as of `snapshot.as_of`, validated.
 
@@ -55,11 +60,7 @@ def build_graph(
     each item. `data.as_of`, `data.known_at` and `data.epoch_us` hold the times in microseconds.
     Raises BadInputError for settings out of range, for kinds whose names are taken and for a cycle of categories.
     """
-    if max_distance < 1 or keep_neighbours < 1:
-        raise BadInputError(
-            f"max_distance {max_distance} and keep_neighbours {keep_neighbours} must both be at least 1.",
-            hint="The defaults are 8 and 50.",
-        )
+    check_settings(max_distance, keep_neighbours)
     check_snapshot(snapshot)
     epoch = snapshot.as_of if epoch_us is None else epoch_us
     shape = (len(snapshot.users), len(snapshot.items))
@@ -69,6 +70,15 @@ def build_graph(
     )
     follows = followed_by(snapshot, max_distance=max_distance, keep_neighbours=keep_neighbours)
     return assembled(snapshot, counted, follows, epoch)
+
+
+def check_settings(max_distance: int, keep_neighbours: int) -> None:
+    """Raises BadInputError for those out of range."""
+    if max_distance < 1 or keep_neighbours < 1:
+        raise BadInputError(
+            f"max_distance {max_distance} and keep_neighbours {keep_neighbours} must both be at least 1.",
+            hint=f"The defaults are {MAX_DISTANCE} and {KEEP_NEIGHBOURS}.",
+        )
 
 
 def check_snapshot(snapshot: Snapshot) -> None:

@@ -13,34 +13,32 @@ not followed by anything. Retracted events are not in a snapshot at all.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import vstack
 
-from graph.arrays import Bools
+from graph.arrays import Bools, Int64s
 from graph.events import Events
 from graph.follow_counts import Entries, count, entries_of, unit
-from graph.ids import IdMap
 from graph.snapshot import Snapshot
-from graph.sparse import Csr, keep_strongest
+from graph.sparse import Csr, keep_strongest, stacked
 from graph.storage.kinds import EventKind
 
 
 def followed_by(snapshot: Snapshot, *, max_distance: int, keep_neighbours: int) -> Csr:
     """float32 CSR [I, I]; row = the earlier item, the strongest `keep_neighbours` of each row."""
-    entries = interest_entries(snapshot.events, snapshot.kinds, snapshot.items, max_distance)
+    entries = interest_entries(snapshot.events, snapshot.kinds, snapshot.items.surrogate, max_distance)
     n_items = len(snapshot.items)
-    shown = stacked(count(entries, n_items, lambda rows, _: strongest(rows, keep_neighbours)), n_items)
+    shown = stacked(count(entries, n_items, lambda rows, _: strongest(rows, keep_neighbours)), (n_items, n_items))
     return weighed(shown, max_distance)
 
 
-def interest_entries(events: Events, kinds: Sequence[EventKind], items: IdMap, max_distance: int) -> Entries:
-    """Of events, those that show interest."""
+def interest_entries(events: Events, kinds: Sequence[EventKind], surrogate: Int64s, max_distance: int) -> Entries:
+    """Of events, those that show interest; `surrogate` [I] are the numbers of the items in the store."""
     interest = shows_interest(kinds)[events.kind]
     return entries_of(
         events.user[interest],
         events.item[interest],
         events.occurred_at[interest],
         events.sequence[interest],
-        items.surrogate,
+        surrogate,
         max_distance,
     )
 
@@ -55,11 +53,6 @@ def strongest(counts: Csr, keep_neighbours: int) -> Csr:
     return keep_strongest(
         Csr((counts.data.astype(np.float32), counts.indices, counts.indptr), counts.shape), keep_neighbours
     )
-
-
-def stacked(blocks: Sequence[Csr], n_items: int) -> Csr:
-    """Blocks of rows as one matrix [I, I]."""
-    return Csr(vstack(blocks, format="csr")) if blocks else Csr((n_items, n_items), dtype=np.float32)
 
 
 def weighed(counts: Csr, max_distance: int) -> Csr:

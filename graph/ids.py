@@ -52,6 +52,10 @@ class IdMap:
         """The ids from index `place` on."""
         return IdMap(self.external[place:], self.surrogate[place:])
 
+    def up_to(self, place: int) -> "IdMap":
+        """The ids before index `place`."""
+        return self if place == len(self) else IdMap(self.external[:place], self.surrogate[:place])
+
     def and_then(self, later: "IdMap") -> "IdMap":
         """Both, whose surrogates must go on ascending."""
         if not len(later):

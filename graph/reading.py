@@ -45,6 +45,12 @@ def newest_event(database: Database, known_at: int) -> int | None:
         return connection.execute(statement).scalar()
 
 
+def end_of_events(database: Database, known_at: int) -> int:
+    """Just after the newest event known, microseconds; `known_at` for a store without events."""
+    newest = newest_event(database, known_at)
+    return known_at if newest is None else newest + 1
+
+
 def read_events(database: Database, kinds: tuple[EventKind, ...], as_of: int, known_at: int) -> EventRows:
     """Events before `as_of` that were known at `known_at`, and which of them such a retraction withdraws.
 
@@ -112,7 +118,7 @@ def read_ids(database: Database, rows: EventRows, versions: VersionRows, known_a
     """The index spaces of users, items and categories."""
     return (
         _ids(database, user, known_at, rows.events["user"]),
-        _ids(database, item, known_at, rows.events["item"], _numbers(versions.items["item_id"])),
+        _ids(database, item, known_at, rows.events["item"], numbers(versions.items["item_id"])),
         category_ids(database, versions, known_at),
     )
 
@@ -120,7 +126,7 @@ def read_ids(database: Database, rows: EventRows, versions: VersionRows, known_a
 def category_ids(database: Database, versions: VersionRows, known_at: int) -> IdMap:
     rows = versions.categories
     named = (rows["category_id"], rows["parent_id"].drop_null(), versions.item_categories["category_id"])
-    return _ids(database, category, known_at, *(_numbers(column) for column in named))
+    return _ids(database, category, known_at, *(numbers(column) for column in named))
 
 
 def event_log(rows: EventRows, kinds: tuple[EventKind, ...], users: IdMap, items: IdMap) -> EventLog:
@@ -128,24 +134,31 @@ def event_log(rows: EventRows, kinds: tuple[EventKind, ...], users: IdMap, items
     columns = rows.events
     withdrawn = np.full(len(columns["id"]), NEVER_US, np.int64)
     if len(rows.withdrawals):
-        named, since = _numbers(rows.withdrawals["id"]), _numbers(rows.withdrawals["withdrawn_at"])
+        named, since = numbers(rows.withdrawals["id"]), numbers(rows.withdrawals["withdrawn_at"])
         ascending = np.argsort(named)
         here = np.flatnonzero(np.isin(columns["id"], named))
         withdrawn[here] = since[ascending][np.searchsorted(named[ascending], columns["id"][here])]
+    events, order = sorted_events(columns, kinds, users, items)
+    return EventLog(events, withdrawn[order])
+
+
+def sorted_events(
+    columns: EventColumns, kinds: tuple[EventKind, ...], users: IdMap, items: IdMap
+) -> tuple[Events, npt.NDArray[np.integer[Any]]]:
+    """(events of indices in the order of a log, int [n] where each of them stood); takes their columns out."""
     columns["user"] = users.index_of_surrogate(columns["user"])
     columns["item"] = items.index_of_surrogate(columns["item"])
     kind_ids = np.array([kind.id for kind in kinds], np.int64)
     columns["kind"] = np.searchsorted(kind_ids, columns["kind"]).astype(np.int16)
     order = event_order(*(columns[name] for name in ("user", "item", "occurred_at", "sequence", "id")))
-    events = Events(**{field.name: columns.pop(field.name)[order] for field in fields(Events)})
-    return EventLog(events, withdrawn[order])
+    return Events(**{field.name: columns.pop(field.name)[order] for field in fields(Events)}), order
 
 
 def catalog_log(versions: VersionRows, items: IdMap, categories: IdMap) -> CatalogLog:
     rows, links, trees = versions.items, versions.item_categories, versions.categories
     version = pc.index_in(links["item_version_id"], value_set=rows["id"].combine_chunks())
     version = np.asarray(version.combine_chunks().fill_null(-1))  # -1: written after the versions were read
-    linked = categories.index_of_surrogate(_numbers(links["category_id"]))
+    linked = categories.index_of_surrogate(numbers(links["category_id"]))
     order = np.lexsort((linked, version))
     order = order[version[order] >= 0]
     parent = trees["parent_id"].fill_null(-1)
@@ -153,8 +166,8 @@ def catalog_log(versions: VersionRows, items: IdMap, categories: IdMap) -> Catal
         n_items=len(items),
         n_categories=len(categories),
         items=ItemVersions(
-            item=items.index_of_surrogate(_numbers(rows["item_id"])),
-            valid_from=_numbers(rows["valid_from"]),
+            item=items.index_of_surrogate(numbers(rows["item_id"])),
+            valid_from=numbers(rows["valid_from"]),
             name=_text(rows["name"]),
             attributes=_objects(rows["attributes"]),
             available=_flags(rows["available"]),
@@ -163,10 +176,10 @@ def catalog_log(versions: VersionRows, items: IdMap, categories: IdMap) -> Catal
             category=linked[order],
         ),
         categories=CategoryVersions(
-            category=categories.index_of_surrogate(_numbers(trees["category_id"])),
-            valid_from=_numbers(trees["valid_from"]),
+            category=categories.index_of_surrogate(numbers(trees["category_id"])),
+            valid_from=numbers(trees["valid_from"]),
             name=_text(trees["name"]),
-            parent=categories.index_of_surrogate(_numbers(parent)),
+            parent=categories.index_of_surrogate(numbers(parent)),
             deleted=_flags(trees["deleted"]),
         ),
     )
@@ -189,12 +202,12 @@ def read_all_ids(database: Database, table: Table, above: int | None = None) -> 
     statement = select(columns.id, columns.external_id, columns.recorded_at)
     batches = scan(database, statement, columns.id, lambda batch: batch, above=above)
     rows = pa.Table.from_batches(batches, schema=arrow_schema(statement))
-    if (np.diff(_numbers(rows["id"])) < 0).any():
+    if (np.diff(numbers(rows["id"])) < 0).any():
         rows = rows.sort_by("id")
-    return IdMap(_text(rows["external_id"]), _numbers(rows["id"])), _numbers(rows["recorded_at"])
+    return IdMap(_text(rows["external_id"]), numbers(rows["id"])), numbers(rows["recorded_at"])
 
 
-def _numbers(column: pa.ChunkedArray) -> Int64s:
+def numbers(column: pa.ChunkedArray) -> Int64s:
     return np.asarray(column, dtype=np.int64)
 
 

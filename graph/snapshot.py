@@ -141,8 +141,7 @@ def take_snapshot(database: Database, *, as_of: int | None, known_at: int | None
     """
     known_at = now_us() if known_at is None else known_at
     if as_of is None:
-        newest = reading.newest_event(database, known_at)
-        as_of = known_at if newest is None else newest + 1
+        as_of = reading.end_of_events(database, known_at)
     # Events before ids, versions before the categories they name: what is written meanwhile is then never missing.
     kinds = load_kinds(database)
     rows = reading.read_events(database, kinds, as_of, known_at)

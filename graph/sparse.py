@@ -1,6 +1,6 @@
 """Sparse matrices whose rows keep only what is strongest in them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -28,8 +28,12 @@ def product_in_blocks(left: Csr, right: Csr, prune: Callable[[Csr, int], Csr]) -
 
     cost = left @ np.diff(right.indptr).astype(np.float64)
     blocks = list(in_threads(lambda ends: block(*ends), row_blocks(cost)))
-    shape = (left.shape[0], right.shape[1])
-    return csr_array(vstack(blocks, format="csr", dtype=np.float32)) if blocks else csr_array(shape, dtype=np.float32)
+    return stacked([block.astype(np.float32) for block in blocks], (left.shape[0], right.shape[1]))
+
+
+def stacked(blocks: Sequence[Csr], shape: tuple[int, int]) -> Csr:
+    """Blocks of rows as one matrix of that shape; float32 where there are none."""
+    return Csr(vstack(blocks, format="csr")) if blocks else Csr(shape, dtype=np.float32)
 
 
 def row_blocks(cost: Float64s) -> Iterable[tuple[int, int]]:

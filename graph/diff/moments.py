@@ -44,7 +44,7 @@ def take_both(database: Database, before: Moment, after: Moment) -> tuple[Snapsh
     now = now_us()
     known = [now if moment.known_at is None else moment.known_at for moment in (before, after)]
     as_of = [
-        _newest(database, at) if moment.as_of is None else moment.as_of
+        reading.end_of_events(database, at) if moment.as_of is None else moment.as_of
         for moment, at in zip((before, after), known, strict=True)
     ]
     if known[0] != known[1]:
@@ -56,8 +56,3 @@ def take_both(database: Database, before: Moment, after: Moment) -> tuple[Snapsh
 
 def _time(text: str) -> int | None:
     return None if text == NOW else parse_time(text)
-
-
-def _newest(database: Database, known_at: int) -> int:
-    newest = reading.newest_event(database, known_at)
-    return known_at if newest is None else newest + 1

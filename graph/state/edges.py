@@ -7,8 +7,7 @@ import numpy as np
 from graph.arrays import Bools, Int64s
 from graph.build import user_item
 from graph.events import Events
-from graph.follow_counts import Entries, entries_of
-from graph.followed_by import shows_interest
+from graph.followed_by import interest_entries, shows_interest
 from graph.ranges import places
 from graph.sparse import Csr
 from graph.state.follows import Follows, follows_of, near_changes
@@ -40,17 +39,14 @@ class Edges:
     follows: Follows
 
 
-def edges_of(mirror: Mirror, as_of: int, known_at: int, *, max_distance: int, keep_neighbours: int) -> Edges:
-    """Counted from the start."""
-    moment = Moment(as_of, known_at, len(mirror.retractions))
-    events = mirror.log(as_of, known_at).at(as_of)
-    interest = shows_interest(mirror.kinds)[events.kind]
-    entries = _entries(mirror, events.take(interest) if not interest.all() else events, max_distance)
+def edges_of(mirror: Mirror, events: Events, moment: Moment, *, max_distance: int, keep_neighbours: int) -> Edges:
+    """Counted from the start: `events` are those that are visible as of `moment`."""
+    entries = interest_entries(events, mirror.kinds, mirror.items, max_distance)
     return Edges(
         moment,
-        as_of,
+        moment.as_of,
         max_distance,
-        _user_item(mirror, events, as_of, len(mirror.users)),
+        _user_item(mirror, events, moment.as_of, len(mirror.users)),
         follows_of(entries, len(mirror.items), keep_neighbours),
     )
 
@@ -62,16 +58,16 @@ def advanced(edges: Edges, mirror: Mirror, added: Int64s, as_of: int, known_at: 
     was[added] = False
     shown = mirror.visible(as_of, known_at, len(mirror.retractions))
     changed = was != shown
+    moment = Moment(as_of, known_at, len(mirror.retractions))
     if np.count_nonzero(changed) > MANY * len(events):
         return edges_of(
             mirror,
-            as_of,
-            known_at,
+            events.take(shown),
+            moment,
             max_distance=edges.max_distance,
             keep_neighbours=edges.follows.keep_neighbours,
         )
     epoch_us, user_item = _with_changes(edges, mirror, as_of, was, shown)
-    moment = Moment(as_of, known_at, len(mirror.retractions))
     return Edges(moment, epoch_us, edges.max_distance, user_item, _follows(edges, mirror, was, shown))
 
 
@@ -113,12 +109,11 @@ def _follows(edges: Edges, mirror: Mirror, was: Bools, shown: Bools) -> Follows:
         events.user[own], events.occurred_at[own], events.sequence[own], was[own] != shown[own], edges.max_distance
     )
     own = own[near]
-    added, removed = (_entries(mirror, events.take(own[mask[own]]), edges.max_distance) for mask in (shown, was))
+    added, removed = (
+        interest_entries(events.take(own[mask[own]]), mirror.kinds, mirror.items, edges.max_distance)
+        for mask in (shown, was)
+    )
     return edges.follows.plus(added, removed, len(mirror.items))
-
-
-def _entries(mirror: Mirror, events: Events, max_distance: int) -> Entries:
-    return entries_of(events.user, events.item, events.occurred_at, events.sequence, mirror.items, max_distance)
 
 
 def _user_item(mirror: Mirror, events: Events, epoch_us: int, n_users: int) -> tuple[Csr, ...]:

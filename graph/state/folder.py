@@ -39,13 +39,27 @@ def write_state(folder: Path, mirror: Mirror, edges: Edges) -> None:
     """Replaces what the folder holds. A crash at any moment leaves the old state or the new one."""
     folder.mkdir(parents=True, exist_ok=True)
     number = max((int(path.name) for path in folder.iterdir() if path.name.isdigit()), default=0) + 1
-    place = folder / str(number)
+    place, draft = folder / str(number), folder / f"{MANIFEST}.{number}"
     place.mkdir()
+    try:
+        _write(place, draft, mirror, edges)
+    except BaseException:  # of a full disk it would keep what is left
+        shutil.rmtree(place, ignore_errors=True)
+        draft.unlink(missing_ok=True)
+        raise
+    draft.replace(folder / MANIFEST)
+    sync(folder)
+    for other in folder.iterdir():
+        if other.name.isdigit() and other != place:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _write(place: Path, draft: Path, mirror: Mirror, edges: Edges) -> None:
     arrays = _arrays(mirror, edges)
 
     def write(name: str) -> tuple[str, dict[str, int]]:
         path, array = place / f"{name}.npy", arrays[name]
-        if (source := _file_of(array)) is not None and source.parent.parent == folder.resolve():
+        if (source := _file_of(array)) is not None and source.parent.parent == place.parent.resolve():
             os.link(source, path)
         else:
             np.save(path, np.ascontiguousarray(array), allow_pickle=False)
@@ -64,14 +78,8 @@ def write_state(folder: Path, mirror: Mirror, edges: Edges) -> None:
         "kinds": [asdict(kind) for kind in mirror.kinds],
         "files": files,
     }
-    draft = folder / f"{MANIFEST}.{number}"
     draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     sync(draft)
-    draft.replace(folder / MANIFEST)
-    sync(folder)
-    for other in folder.iterdir():
-        if other.name.isdigit() and other != place:
-            shutil.rmtree(other, ignore_errors=True)
 
 
 def read_state(folder: Path) -> tuple[Mirror, Edges]:
@@ -137,9 +145,9 @@ def _state(content: dict[str, Any], arrays: Arrays) -> tuple[Mirror, Edges]:
 
     def matrix(name: str, rows: int) -> Csr:
         parts = (arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
-        made = Csr((n_rows := rows, n_items), dtype=arrays[f"{name}_data"].dtype)
+        made = Csr((rows, n_items), dtype=arrays[f"{name}_data"].dtype)
         made.data, made.indices, made.indptr = parts  # as they are: the constructor would look through all of them
-        if len(made.indptr) != n_rows + 1 or made.indptr[-1] != len(made.data) or len(made.data) != len(made.indices):
+        if len(made.indptr) != rows + 1 or made.indptr[-1] != len(made.data) or len(made.data) != len(made.indices):
             raise StaleError(f"{name} does not fit together")
         made.has_canonical_format = True
         return made

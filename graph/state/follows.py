@@ -12,9 +12,9 @@ import numpy as np
 
 from graph.arrays import Bools, Float32s, Int32s, Int64s
 from graph.follow_counts import Entries, count
-from graph.followed_by import stacked, strongest
+from graph.followed_by import strongest
 from graph.histories import step_starts
-from graph.sparse import Csr, keep_strongest
+from graph.sparse import Csr, keep_strongest, stacked
 from graph.state.rows import entries_at, grown, rows_of, with_rows
 from graph.threads import in_threads
 
@@ -57,13 +57,13 @@ def follows_of(entries: Entries, n_items: int, keep_neighbours: int) -> Follows:
         return strongest(rows, keep_neighbours), rows
 
     blocks = count(entries, n_items, both)
-    shown = stacked([block for block, _ in blocks], n_items)
-    base = stacked([block for _, block in blocks], n_items)
-    return Follows(base, Csr((n_items, n_items), dtype=np.int64), shown, keep_neighbours)
+    shape = (n_items, n_items)
+    shown, base = (stacked([block[which] for block in blocks], shape) for which in (0, 1))
+    return Follows(base, Csr(shape, dtype=np.int64), shown, keep_neighbours)
 
 
 def all_counts(entries: Entries, n_items: int) -> Csr:
-    return stacked(count(entries, n_items, lambda rows, _: rows), n_items)
+    return stacked(count(entries, n_items, lambda rows, _: rows), (n_items, n_items))
 
 
 def near_changes(user: Int32s, occurred_at: Int64s, sequence: Int64s, changed: Bools, max_distance: int) -> Bools:

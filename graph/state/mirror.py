@@ -3,8 +3,7 @@
 Rows are only ever added to the store, so a mirror is brought up to date by putting the new ones into their places.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +12,7 @@ from graph.arrays import Bools, Int64s
 from graph.event_columns import EventColumns
 from graph.events import EventLog, Events
 from graph.ids import IdMap
-from graph.order import event_order
+from graph.reading import sorted_events
 from graph.state.rows import bisected
 from graph.storage.kinds import EventKind
 from graph.storage.times import NEVER_US
@@ -90,13 +89,22 @@ class Mirror:
         return place
 
     def with_rows(
-        self, columns: EventColumns, retractions: Retractions, users: IdMap, users_recorded_at: Int64s, items: Int64s
+        self, columns: EventColumns, retractions: Retractions, users: IdMap, users_recorded_at: Int64s, items: IdMap
     ) -> tuple["Mirror", Int64s]:
         """The mirror with more rows, and where they stand in it. `users` and `items` begin with the mirror's own.
 
         `columns` are in the store's numbers, and are taken out as it goes.
         """
-        later, recorded_at = sorted_events(columns, self.kinds, users, items)
+        known = self.retractions.and_then(retractions)
+        mirror = replace(
+            self, users=users, users_recorded_at=users_recorded_at, items=items.surrogate, retractions=known
+        )
+        if not len(columns["id"]):
+            return mirror, np.zeros(0, np.int64)
+        later, order = sorted_events(columns, self.kinds, users, items)
+        recorded_at = columns.pop("recorded_at")[order]
+        if not len(self.events):
+            return replace(mirror, events=later, recorded_at=recorded_at), np.arange(len(later))
         place = _places(self.events, later)
         stays = np.ones(len(self.events) + len(later), np.bool_)
         stays[place] = False
@@ -110,21 +118,8 @@ class Mirror:
 
         names = [field.name for field in fields(Events)]
         *merged, recorded = in_threads(both, [*names, "recorded_at"])
-        events = Events(*merged)  # type: ignore[arg-type]
-        known = self.retractions.and_then(retractions)
-        return Mirror(self.kinds, users, users_recorded_at, items, events, recorded, known), place
-
-
-def sorted_events(
-    columns: EventColumns, kinds: Sequence[EventKind], users: IdMap, items: Int64s
-) -> tuple[Events, Int64s]:
-    """Events of indices in the order of a log, and when each was recorded; takes the columns out as it goes."""
-    columns["user"] = users.index_of_surrogate(columns["user"])
-    columns["item"] = np.searchsorted(items, columns["item"]).astype(np.int32)
-    columns["kind"] = np.searchsorted([kind.id for kind in kinds], columns["kind"]).astype(np.int16)
-    order = event_order(*(columns[name] for name in ("user", "item", "occurred_at", "sequence", "id")))
-    recorded_at = columns.pop("recorded_at")[order]
-    return Events(**{field.name: columns.pop(field.name)[order] for field in fields(Events)}), recorded_at
+        events = Events(*merged)  # type: ignore[arg-type]  # one for each field, in their order
+        return replace(mirror, events=events, recorded_at=recorded), place
 
 
 def _places(old: Events, new: Events) -> Int64s:

@@ -91,3 +91,10 @@ def grown(matrix: Csr, shape: tuple[int, int]) -> Csr:
         return matrix
     more = np.full(shape[0] - matrix.shape[0], matrix.indptr[-1], matrix.indptr.dtype)
     return Csr((matrix.data, matrix.indices, np.concatenate([matrix.indptr, more])), shape=shape)
+
+
+def cut(matrix: Csr, shape: tuple[int, int]) -> Csr:
+    """The first rows and columns, behind which nothing stands."""
+    if matrix.shape == shape:
+        return matrix
+    return Csr((matrix.data, matrix.indices, matrix.indptr[: shape[0] + 1]), shape=shape)

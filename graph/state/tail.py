@@ -81,9 +81,10 @@ def read_users(database: Database, mirror: Mirror) -> tuple[IdMap, Int64s]:
         raise StaleError("a user came late, or has gone")
     if not newest.external[:again].equals(mirror.users.external[below:]):
         raise StaleError("users have other names here")
-    return mirror.users.and_then(newest.from_place(again)), np.concatenate(
-        [mirror.users_recorded_at, recorded_at[again:]]
-    )
+    if again == len(newest):
+        return mirror.users, mirror.users_recorded_at
+    users = mirror.users.and_then(newest.from_place(again))
+    return users, np.concatenate([mirror.users_recorded_at, recorded_at[again:]])
 
 
 def _low(*known: npt.NDArray[np.integer[Any]]) -> int:

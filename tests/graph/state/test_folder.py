@@ -4,10 +4,11 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, insert, update
 
 from graph.build import build_graph
 from graph.snapshot import take_snapshot
@@ -20,6 +21,7 @@ from graph.storage.events import append_events
 from graph.storage.kinds import EventKind, upsert_kinds
 from graph.storage.postgresql import libpq_uri
 from graph.storage.tables import interaction, user
+from graph.storage.times import now_us
 
 
 def add(database: Database, name: str, n: int, first: int = 0) -> None:
@@ -159,22 +161,65 @@ def test_a_crash_while_writing_leaves_the_last_state(
         patch.setattr(module, "sync", out_of_room)
         assert len(current_graph(sqlite_database, folder, say=said.append).snapshot.events) == 25
     assert said == ["The graph is not kept for the next time: no space left on device."]
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == [place(folder).name]  # takes no room
     assert len(read_state(folder)[0].events) == 20
     assert built(sqlite_database, folder).new_rows == 5
     assert [path.name for path in folder.iterdir() if path.is_dir()] == [place(folder).name]  # no rests
 
 
-def test_users_of_the_future_are_left_to_the_plain_way(sqlite_database: Database, tmp_path: Path) -> None:
+def add_user(database: Database, name: str, recorded_at: int) -> None:
+    with database.begin() as connection:
+        connection.execute(insert(user).values(external_id=name, recorded_at=recorded_at))
+
+
+def test_users_that_are_not_yet_known_are_cut_off(sqlite_database: Database, tmp_path: Path) -> None:
     """Their rows are among ours, but no snapshot of that time knows them."""
     add(sqlite_database, "a", 20)
-    with sqlite_database.begin() as connection:
-        connection.execute(insert(user).values(external_id="later", recorded_at=2**61))
-        assert connection.execute(text("SELECT count(*) FROM user")).scalar() == 6
-    assert (
-        "later"
-        not in built(sqlite_database, tmp_path / "kept", why="there is none yet").snapshot.users.external.to_pylist()
-    )
-    built(sqlite_database, tmp_path / "kept")
+    add_user(sqlite_database, "later", 2**61)
+    first = built(sqlite_database, tmp_path / "kept", why="there is none yet")
+    assert "later" not in first.snapshot.users.external.to_pylist()
+    assert built(sqlite_database, tmp_path / "kept").graph["user"].num_nodes == 5
+
+
+def test_rows_that_come_while_it_reads_are_cut_off(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a live shop users and items come all the time; the kept graph serves nevertheless."""
+    folder = tmp_path / "kept"
+    add(sqlite_database, "a", 20)
+    built(sqlite_database, folder, why="there is none yet")
+
+    def while_reading(*arguments: Any) -> Any:
+        rows = [{"user": "new", "item": "new", "kind": "view", "occurred_at": 5}]
+        append_events(sqlite_database, table_of(EVENTS, rows), source="s", unknown_items="create")
+        return read_state(*arguments)
+
+    said: list[str] = []
+    known_at = now_us()
+    with monkeypatch.context() as patch:
+        patch.setattr("graph.state.current.read_state", while_reading)
+        current = current_graph(sqlite_database, folder, known_at=known_at, say=said.append)
+    whole = take_snapshot(sqlite_database, as_of=None, known_at=known_at)
+    assert (said, current.new_rows) == ([], 1)
+    assert current.snapshot.content_hash == whole.content_hash
+    assert current.graph.edge_types == build_graph(whole).edge_types
+    assert (current.graph["user"].num_nodes, current.graph["item"].num_nodes) == (5, 3)
+    built(sqlite_database, folder)
+
+
+def test_users_known_behind_others_that_are_not_are_left_to_the_plain_way(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    add_user(sqlite_database, "later", 2**61)
+    add(sqlite_database, "a", 20)
+    why = "there is none yet"
+    said: list[str] = []
+    for expected in ([why, "came after others"], ["came after others"]):
+        said.clear()
+        current = current_graph(sqlite_database, tmp_path / "kept", say=said.append)
+        assert [part in line for part, line in zip(expected, said, strict=True)] == [True] * len(expected)
+        assert current.new_rows is None
+        assert current.snapshot.content_hash == take_snapshot(sqlite_database, as_of=None).content_hash
 
 
 def test_what_did_not_change_is_linked_not_written(
