@@ -11,7 +11,6 @@ one would take.
 
 import argparse
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -35,6 +34,7 @@ from graph.state.current import current_graph
 from graph.storage.database import Database
 from graph.storage.kinds import load_kinds
 from graph.storage.times import now_us
+from graph.threads import cores
 
 SIZES = (1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000)
 STAGES = ("read", "sort", "graph")
@@ -211,11 +211,10 @@ def main() -> None:
 
 
 def _print(row: dict[str, Any], engine: str) -> None:
-    cores = len(os.sched_getaffinity(0))
     stages = row["full"]["stages"]
     total = sum(stage["seconds"] for stage in stages.values())
     busy = sum(stage["processor"] for stage in stages.values())
-    print(f"\n{engine}, {row['size']:,} interactions, {row['full']['edges']:,} edges, {cores} cores")
+    print(f"\n{engine}, {row['size']:,} interactions, {row['full']['edges']:,} edges, {cores()} cores")
     for name in STAGES:
         stage = stages[name]
         print(

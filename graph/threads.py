@@ -13,12 +13,17 @@ MOST = 8
 """Pieces at work at once, whatever the machine: each of them holds memory."""
 
 
+def cores() -> int:
+    """As many as this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_threads(function: Callable[[A], R], arguments: Iterable[A]) -> Iterator[R]:
     """`map(function, arguments)` in the same order, on as many cores as the process may use, a few pieces ahead.
 
     The function must not depend on what another piece does. The first error ends it, when the pieces begun have ended.
     """
-    workers = min(MOST, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    workers = min(MOST, cores())
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[R]] = deque()
         for argument in arguments:

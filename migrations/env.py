@@ -1,5 +1,7 @@
 """Run by Alembic for each command: connects it to the database that migrations/commands.py was given."""
 
+import time
+
 from alembic import context
 from sqlalchemy import Connection, text
 
@@ -9,6 +11,7 @@ from migrations.operations import LOCK_TIMEOUT
 
 UPGRADE_LOCK = 0x70656E63
 """PostgreSQL advisory lock: two upgrades at once run one after the other."""
+PATIENCE_S = 0.2
 
 
 def run() -> None:
@@ -24,12 +27,19 @@ def run() -> None:
         return
     with database.connect() as connection:
         try:
-            connection.execute(text(f"SELECT pg_advisory_lock({UPGRADE_LOCK})"))
+            _wait_for_others(connection)
             connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
             connection.commit()
             _migrate(connection)
         finally:
             connection.invalidate()  # lock and setting belong to the session: it ends here
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """Asks again and again: who waits inside a statement holds a snapshot, and a concurrent build waits for its end."""
+    while not connection.execute(text(f"SELECT pg_try_advisory_lock({UPGRADE_LOCK})")).scalar():
+        connection.commit()
+        time.sleep(PATIENCE_S)
 
 
 def _migrate(connection: Connection) -> None:

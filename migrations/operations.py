@@ -10,14 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from alembic import context, op
-from sqlalchemy import text
 
-_INVALID = text(
-    "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
-    " WHERE relname = :name AND pg_table_is_visible(pg_class.oid) AND NOT indisvalid"
-)
-"""An interrupted build leaves an index that is kept up to date and never used."""
-
+from graph.storage.check import unfinished_indexes
 
 LOCK_TIMEOUT = "10s"
 """A statement that waits for a lock makes every later query wait behind it: it gives up soon and can be run again."""
@@ -29,7 +23,7 @@ def create_index(name: str, table: str, columns: Sequence[str], **options: Any) 
         op.create_index(name, table, columns, **options)
         return
     with _concurrently():
-        if not context.is_offline_mode() and op.get_bind().execute(_INVALID, {"name": name}).scalar():
+        if not context.is_offline_mode() and name in unfinished_indexes(op.get_bind()):
             op.drop_index(name, table, postgresql_concurrently=True)
         op.create_index(name, table, columns, postgresql_concurrently=True, if_not_exists=True, **options)
 

@@ -90,18 +90,23 @@ def read_state(folder: Path) -> tuple[Mirror, Edges]:
             raise StaleError(f"it has format {content['format']}, this version knows {FORMAT}")
         place = folder / str(int(content["folder"]))
 
-        def read(name: str) -> tuple[str, npt.NDArray[Any]]:
+        def checked(name: str) -> Path:
             path, noted = place / name, content["files"][name]
             if path.stat().st_size != noted["bytes"] or _sum(path) != noted["sum"]:
                 raise StaleError(f"{path.name} is not what was written")
-            return path.stem, np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            return path
 
-        return _state(content, dict(in_threads(read, content["files"])))
+        # Mapped in this thread alone: a header is parsed by `ast`, which Python 3.11 cannot do in two (cpython#106905).
+        return _state(content, {path.stem: _mapped(path) for path in in_threads(checked, content["files"])})
     except FileNotFoundError as error:
         missing = "there is none yet" if not (folder / MANIFEST).exists() else f"{error.filename} is missing"
         raise StaleError(missing) from error
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise StaleError(f"it cannot be read ({error})") from error
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _arrays(mirror: Mirror, edges: Edges) -> Arrays:

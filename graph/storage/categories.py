@@ -109,8 +109,8 @@ def _without_cycles(frame: pl.DataFrame, known: pl.DataFrame, outcomes: Outcomes
     shared = ("category", "parent", "deleted", "valid_from")
     stored = known.sort("id").select(*shared, pl.lit(None, pl.UInt32).alias("row"))
     versions = pl.concat([stored, frame.select(*shared, "row")])
-    for cycle, holding in cycles_over_time(versions, first=min(frame["valid_from"].to_list())):
-        rows = holding.filter(pl.col("category").is_in(pl.Series(cycle).implode()))["row"].drop_nulls()
+    for cycle, places in cycles_over_time(versions, first=min(frame["valid_from"].to_list())):
+        rows = versions["row"].gather(places).drop_nulls()
         reason = f"categories would form a cycle: {told(cycle)}"
         frame = outcomes.refuse(frame, pl.col("row").is_in(rows.implode()), Outcome.CYCLE, reason)
     return frame

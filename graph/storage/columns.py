@@ -84,6 +84,12 @@ def canonical(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=pa.schema([field.with_nullable(True) for field in schema]))
 
 
+def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """What a driver read, its columns in the schema's order, with the schema's names and types. Raises ArrowInvalid."""
+    columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
+    return pa.record_batch(columns, schema=schema)
+
+
 def table_of(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """A canonical table from a few dicts, for tests and single calls."""
     return canonical(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), schema)

@@ -1,40 +1,39 @@
 """Cycles among categories, at whatever time a version begins that closes one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import polars as pl
 
 
-def cycles_over_time(versions: pl.DataFrame, *, first: int | None = None) -> Iterator[tuple[list[str], pl.DataFrame]]:
-    """Each cycle at each time from `first` on, and the versions that hold then, one a category.
+def cycles_over_time(versions: pl.DataFrame, *, first: int | None = None) -> Iterator[tuple[list[str], list[int]]]:
+    """Each cycle, child before parent, that closes at a time from `first` on, and the rows that close it.
 
     `versions` has category, parent (null: a root), deleted and valid_from (us); of one time the last row holds.
+    One walk through time: a cycle that closes has a member whose parent is new, so only from these is it looked for.
     """
-    above = pl.when(~pl.col("deleted")).then("parent").alias("parent")  # what is deleted hangs nowhere
-    line = versions.with_columns(above).sort("valid_from", maintain_order=True)
-    times = line["valid_from"].unique().sort()
-    for time in times.to_list() if first is None else times.filter(times >= first).to_list():
-        holding = line.filter(pl.col("valid_from") <= time).unique("category", keep="last", maintain_order=True)
-        for cycle in find_cycles(dict(zip(holding["category"].to_list(), holding["parent"].to_list(), strict=True))):
-            yield cycle, holding
+    line = versions.select("category", "parent", "deleted", "valid_from").with_row_index("place")
+    parents: dict[str, str | None] = {}
+    holding: dict[str, int] = {}
+    for (time,), part in line.sort("valid_from", maintain_order=True).group_by("valid_from", maintain_order=True):
+        for place, category, parent, deleted, _ in part.iter_rows():
+            parents[category] = None if deleted else parent  # what is deleted hangs nowhere
+            holding[category] = place
+        if first is not None and int(str(time)) < first:
+            continue
+        told: set[str] = set()
+        for category in sorted(part["category"].unique()):
+            if category not in told and (cycle := _cycle_through(category, parents)):
+                told.update(cycle)
+                yield cycle, [holding[member] for member in cycle]
 
 
-def find_cycles(parents: Mapping[str, str | None]) -> list[list[str]]:
-    """Each cycle of child -> parent once, as the nodes along it."""
-    cycles: list[list[str]] = []
-    done: set[str] = set()
-    for start in sorted(parents):
-        path: list[str] = []
-        on_path: set[str] = set()
-        node: str | None = start
-        while node is not None and node not in done and node not in on_path:
-            path.append(node)
-            on_path.add(node)
-            node = parents.get(node)
-        if node in on_path:
-            cycles.append(path[path.index(str(node)) :])
-        done.update(path)
-    return cycles
+def _cycle_through(start: str, parents: dict[str, str | None]) -> list[str]:
+    """The nodes from `start` up to itself again, none where the way ends elsewhere."""
+    path, seen = [start], {start}
+    while (above := parents.get(path[-1])) is not None and above not in seen:
+        path.append(above)
+        seen.add(above)
+    return path if above == start else []
 
 
 def told(cycle: list[str]) -> str:

@@ -21,7 +21,6 @@ class EventIds:
     """
 
     def __init__(self, source: str) -> None:
-        self.met_stored = False  # whether the load has met an event that was stored before
         self._source = source
         self._seen = Occurrences()
 

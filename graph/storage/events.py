@@ -28,7 +28,7 @@ from graph.storage.times import now_us
 UnknownItems = Literal["reject", "create"]
 
 MANY = 10_000
-SAMPLE = 64
+SAMPLE = 1_000
 
 CONTENT = ("user", "item", "kind", "value", "session_key", "sequence", "context", "retracts", "occurred_at")
 """What makes two events with one event_id the same event. When we learned of it does not."""
@@ -70,17 +70,18 @@ def append_events(
         return _store(connection, frame, outcomes.copy(), _Terms(unknown_items, recorded_at, as_new))
 
     # Looking every id up costs as much as half of the writing. A large batch of which a sample is new is written as if
-    # all of it were; the unique index says if that was wrong, and then it is looked up after all.
-    if len(frame) >= MANY and (ids is None or not ids.met_stored):
-        with database.connect() as connection:
-            sample = frame["event_id"].gather_every(len(frame) // SAMPLE).to_list()
-            is_new = not _stored_ids(connection, sample)
-        if is_new:
-            with suppress(_StoredAlreadyError):
-                return database.transact(lambda connection: store(connection, as_new=True), resolved=True)
-        if ids is not None:
-            ids.met_stored = True
-    return database.transact(lambda connection: store(connection, as_new=False), resolved=True)
+    # all of it were; the unique index says if that was wrong, and then it is looked up after all. Small ones keep
+    # SQLite's own check of foreign keys.
+    is_large = len(frame) >= MANY
+    if is_large and _seems_new(database, frame):
+        with suppress(_StoredAlreadyError):
+            return database.transact(lambda connection: store(connection, as_new=True), resolved=True)
+    return database.transact(lambda connection: store(connection, as_new=False), resolved=is_large)
+
+
+def _seems_new(database: Database, frame: pl.DataFrame) -> bool:
+    with database.connect() as connection:
+        return not _stored_ids(connection, frame["event_id"].gather_every(len(frame) // SAMPLE).to_list())
 
 
 def _obeying(frame: pl.DataFrame, outcomes: Outcomes, *, latest: int) -> pl.DataFrame:

@@ -9,6 +9,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 
+from graph.storage.columns import fitted
+
 # Literals stand in the text that ADBC gets; psycopg's own paramstyle would double every per cent sign in them.
 dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
@@ -36,11 +38,8 @@ def adbc(url: URL) -> Iterator[Any]:
 
 def read_columns(url: URL, sql: str, schema: pa.Schema) -> pa.Table:
     """The rows of `sql` as columns of `schema`."""
-    with adbc(url) as connection, connection.cursor() as cursor:
-        cursor.execute(sql)
-        table = cursor.fetch_arrow_table()
-        connection.rollback()
-    return table.rename_columns(schema.names).cast(schema)
+    with stream(url, sql, schema) as batches:
+        return pa.Table.from_batches(batches, schema=schema)
 
 
 @contextmanager
@@ -48,11 +47,5 @@ def stream(url: URL, sql: str, schema: pa.Schema) -> Iterator[Iterator[pa.Record
     """The rows of `sql` in batches of `schema`, all of one moment."""
     with adbc(url) as connection, connection.cursor() as cursor:
         cursor.execute(sql)
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            for batch in cursor.fetch_record_batch():
-                columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
-                yield pa.record_batch(columns, schema=schema)
-
-        yield batches()
+        yield (fitted(batch, schema) for batch in cursor.fetch_record_batch())
         connection.rollback()

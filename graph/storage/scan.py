@@ -4,7 +4,6 @@ PostgreSQL streams through ADBC. SQLite is read by processes of their own (sqlit
 and below MANY rows by Python's `sqlite3` in this one, which is slower and needs no start.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,9 +15,10 @@ import pyarrow as pa
 from sqlalchemy import ColumnElement, Select, func, select
 
 from graph.storage import postgresql
+from graph.storage.columns import fitted
 from graph.storage.database import Database, arrow_schema
 from graph.storage.errors import StoreUnavailableError
-from graph.threads import in_threads
+from graph.threads import cores, in_threads
 
 MANY = 400_000
 """Rows that take as long in this process as the start of another one."""
@@ -39,8 +39,8 @@ def scan(
     """`convert` of each batch of the statement's rows, in no order; it is called from several threads.
 
     `key` is an ascending number of the table that is only ever appended to; only rows with a key `above` one are read,
-    where it is given. Rows added while it reads are left out on
-    SQLite, so all batches are of one moment on both engines. Raises StoreUnavailableError, SchemaError.
+    where it is given. Rows added while it reads are left out on SQLite: all batches are of one moment on both engines.
+    Raises StoreUnavailableError, SchemaError.
     """
     schema = arrow_schema(statement)
     statement = statement if above is None else statement.where(key > above)
@@ -58,7 +58,7 @@ def scan(
     if most - least < MANY or path.startswith("file:"):
         table = database.read(statement.where(key <= most))
         return [convert(batch) for batch in table.to_batches()]
-    readers = min(READERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    readers = min(READERS, cores())
     bounds = [least + (most + 1 - least) * part // readers for part in range(readers + 1)]
 
     def part(number: int) -> list[R]:
@@ -80,13 +80,19 @@ def _reader(database: Database, sql: str, schema: pa.Schema) -> Iterator[Iterato
     ):
 
         def batches() -> Iterator[pa.RecordBatch]:
+            for batch in read():
+                try:
+                    yield fitted(batch, schema)
+                except pa.ArrowInvalid as error:  # text in a column of numbers: SQLite takes anything
+                    raise StoreUnavailableError(
+                        f"{database!r} holds a value that does not fit its column: {error}.",
+                        hint="`penchant db check` names such rows.",
+                    ) from error
+
+        def read() -> Iterator[pa.RecordBatch]:
             try:
                 with pa.ipc.open_stream(process.stdout) as stream:
-                    for batch in stream:
-                        yield pa.record_batch(
-                            [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)],
-                            schema=schema,
-                        )
+                    yield from stream
             except (pa.ArrowInvalid, OSError) as error:
                 raise failure() from error
             if process.wait() != 0:

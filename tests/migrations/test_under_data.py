@@ -1,7 +1,9 @@
 """A later revision on a store that is full and in use: nothing is lost on the way up or down, and nobody waits long."""
 
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +43,26 @@ def downgrade() -> None:
 '''
 
 
-@pytest.fixture
-def next_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As if this version of penchant had one revision more."""
-    (tmp_path / "9000_next.py").write_text(SCRIPT.format(below=known_revisions()[-1]))
+def with_those_in(folder: Path) -> Callable[[Database | None], Config]:
     original = commands.config
 
-    def with_one_more(database: Database | None = None) -> Config:
+    def config(database: Database | None = None) -> Config:
         made = original(database)
         own = f"{made.get_main_option('script_location')}/versions"
-        made.set_main_option("version_locations", f"{own} {tmp_path}")
+        made.set_main_option("version_locations", f"{own} {folder}")
         made.set_main_option("path_separator", "space")
         return made
 
-    monkeypatch.setattr(commands, "config", with_one_more)
+    return config
+
+
+@pytest.fixture
+def next_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """As if this version of penchant had one revision more, which lies in the folder."""
+    (tmp_path / "9000_next.py").write_text(SCRIPT.format(below=known_revisions()[-1]))
+    monkeypatch.setattr(commands, "config", with_those_in(tmp_path))
     known_revisions.cache_clear()
-    yield
+    yield tmp_path
     monkeypatch.undo()
     known_revisions.cache_clear()
 
@@ -134,6 +140,17 @@ def test_events_are_written_while_an_index_grows(postgresql_database: Database) 
 
 
 @pytest.mark.postgres
+def test_two_upgrades_at_once_take_turns(postgresql_database: Database, next_revision: Path) -> None:
+    """The one that waits does not hold up the other's index, which waits for whoever holds a snapshot."""
+    fill(postgresql_database)
+    url = postgresql_database.url.render_as_string(hide_password=False)
+    both = [subprocess.Popen([sys.executable, __file__, url, next_revision]) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert postgresql_database.schema_revision() == NEXT
+    assert len(content(postgresql_database)) == 500
+
+
+@pytest.mark.postgres
 @pytest.mark.usefixtures("next_revision")
 def test_an_index_that_an_interrupted_build_left_is_built_anew(postgresql_database: Database) -> None:
     database = postgresql_database
@@ -170,3 +187,9 @@ def test_a_statement_that_cannot_have_its_lock_gives_up(
     assert content(database) == before
     upgrade(database)  # run again, it goes through
     assert database.schema_revision() == NEXT
+
+
+if __name__ == "__main__":  # an upgrade in a process of its own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commands, "config", with_those_in(Path(sys.argv[2])))
+        upgrade(Database(sys.argv[1]))

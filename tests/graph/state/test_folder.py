@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from sqlalchemy import delete, insert, update
@@ -165,6 +167,25 @@ def test_a_crash_while_writing_leaves_the_last_state(
     assert len(read_state(folder)[0].events) == 20
     assert built(sqlite_database, folder).new_rows == 5
     assert [path.name for path in folder.iterdir() if path.is_dir()] == [place(folder).name]  # no rests
+
+
+def test_files_are_mapped_one_after_another(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.11 fails at random where two threads parse a header at once."""
+    folder = tmp_path / "kept"
+    add(sqlite_database, "a", 20)
+    built(sqlite_database, folder, why="there is none yet")
+    load, threads = np.load, []
+
+    def noted(*args: Any, **options: Any) -> Any:
+        threads.append(threading.get_ident())
+        return load(*args, **options)
+
+    monkeypatch.setattr(np, "load", noted)
+    read_state(folder)
+    assert len(threads) > 10
+    assert len(set(threads)) == 1
 
 
 def add_user(database: Database, name: str, recorded_at: int) -> None:

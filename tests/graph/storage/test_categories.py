@@ -1,5 +1,6 @@
 from typing import Any
 
+import networkx as nx
 import polars as pl
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from graph.storage.categories import (
     upsert_categories,
 )
 from graph.storage.columns import CATEGORIES, ITEMS, table_of
-from graph.storage.cycles import find_cycles
+from graph.storage.cycles import cycles_over_time
 from graph.storage.database import Database
 from graph.storage.items import delete_items, upsert_items
 from graph.storage.outcomes import Outcome, Outcomes
@@ -35,6 +36,12 @@ def said(outcomes: Outcomes) -> list[str]:
 
 def parents(database: Database) -> dict[str, str | None]:
     return {found.category: found.parent for found in list_categories(database)}
+
+
+def on_cycles(tree: dict[str, str | None]) -> set[str]:
+    """By another's definition."""
+    edges = nx.DiGraph([(child, parent) for child, parent in tree.items() if parent is not None])
+    return {node for cycle in nx.simple_cycles(edges) for node in cycle}
 
 
 def test_children_may_stand_before_their_parents(database: Database) -> None:
@@ -62,7 +69,7 @@ def test_a_cycle_with_what_is_stored_is_refused(database: Database) -> None:
     upsert(database, ("a", None), ("b", "a"), ("c", "b"))
     outcomes = upsert(database, ("a", "c"), ("c", "a"), at=NOW + 1)
     assert "cycle" in said(outcomes)
-    assert find_cycles(parents(database)) == []
+    assert not on_cycles(parents(database))
 
 
 def test_a_cycle_in_the_past_is_refused_too(database: Database) -> None:
@@ -146,7 +153,7 @@ def test_a_row_is_refused_just_where_it_would_close_a_cycle_at_some_time(rows: l
 
     def has_cycle(versions: list[dict[str, Any]]) -> bool:
         return any(
-            find_cycles({v["category"]: v["parent"] for v in sorted(versions, key=when) if when(v) <= time})
+            bool(on_cycles({v["category"]: v["parent"] for v in sorted(versions, key=when) if when(v) <= time}))
             for time in range(5)
         )
 
@@ -164,15 +171,13 @@ def test_a_row_is_refused_just_where_it_would_close_a_cycle_at_some_time(rows: l
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.none() | st.sampled_from("abcdefgh"), max_size=8))
 def test_cycles_are_found_exactly(tree: dict[str, str | None]) -> None:
-    def on_cycle(start: str) -> bool:
-        node = tree.get(start)
-        for _ in tree:
-            if node == start:
-                return True
-            node = tree.get(node) if node is not None else None
-        return False
-
-    found = find_cycles(tree)
-    assert sorted(node for cycle in found for node in cycle) == sorted(filter(on_cycle, tree))
-    for cycle in found:
+    versions = pl.DataFrame(
+        {"category": list(tree), "parent": list(tree.values())}, schema={"category": pl.String, "parent": pl.String}
+    ).with_columns(deleted=pl.lit(value=False), valid_from=pl.lit(0, pl.Int64))
+    found = list(cycles_over_time(versions))
+    members = [node for cycle, _ in found for node in cycle]
+    assert set(members) == on_cycles(tree)
+    assert len(members) == len(set(members))
+    for cycle, places in found:
         assert [tree[node] for node in cycle] == cycle[1:] + cycle[:1]
+        assert versions["category"].gather(places).to_list() == cycle

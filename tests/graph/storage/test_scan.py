@@ -90,3 +90,18 @@ def test_a_reader_that_cannot_go_on_is_named_with_its_reason(
     monkeypatch.setattr("graph.storage.scan.sys.executable", str(killer))
     with pytest.raises(StoreUnavailableError, match="exit code 9"):
         scan(sqlite_database, select(interaction.c.id), interaction.c.id, len)
+
+
+@pytest.mark.usefixtures("readers")
+def test_a_value_that_does_not_fit_ends_the_reading(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much the other process still has to say."""
+    monkeypatch.setattr(module, "READERS", 1)
+    fill(sqlite_database)
+    rows = "SELECT event_id || n.i, user_id, item_id, kind_id, occurred_at, recorded_at FROM interaction, n"
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000)"
+    names = "event_id, user_id, item_id, kind_id, occurred_at, recorded_at"
+    with sqlite_database.begin() as connection:
+        connection.execute(text("UPDATE interaction SET value = 'text' WHERE id = 2"))
+        connection.execute(text(f"INSERT INTO interaction ({names}) {numbers} {rows}"))
+    with pytest.raises(StoreUnavailableError, match="does not fit its column"):
+        read_columns(sqlite_database, event_columns())
