@@ -1,6 +1,7 @@
 """Cleaning that changes what the data mean: off unless asked for, and told in the summary.
 
-The file is read twice, first to learn what is usual in it, then to load it; so it cannot come from standard input.
+A file is read first to learn what is usual in it, then to load it; so it cannot come from standard input. Where numbers
+and events are cleaned it is read three times: which events go depends on which numbers do.
     numbers     an outlier counts as missing; what is missing is filled, or its row goes     numeric_fields.py
     events      bots, repeats within a moment, k-core                                        event_filters.py
 """
@@ -13,10 +14,10 @@ import polars as pl
 from graph.arrays import Bools
 from graph.ingest.batch import LINE
 from graph.ingest.event_filters import EventFilters, choose, keys_of
-from graph.ingest.mapping import Events, Items, TableMapping, Users
-from graph.ingest.mapping import Mapping as SourceMapping
+from graph.ingest.mapping import Events, Items, TableMapping, TableName, Users
 from graph.ingest.normalise import Normal
 from graph.ingest.numeric_fields import METHODS, MISSING, FieldRule, Missing, NumericFields, Outliers
+from graph.schema import RETRACT
 from graph.storage.errors import BadInputError
 from graph.storage.times import SECOND_US
 
@@ -29,13 +30,19 @@ class Cleaning:
     outliers: Mapping[str, Outliers] = field(default_factory=dict)
     events: EventFilters = field(default_factory=EventFilters)
 
-    def check(self, mapping: SourceMapping) -> None:
-        """Raises BadInputError for a field that the mapping does not have."""
-        there = [f"{name}.{each}" for name in mapping.tables() for each in _columns(mapping.table(name))]
+    def check(self, tables: Mapping[TableName, TableMapping]) -> None:
+        """Raises BadInputError for what none of the tables that are to be loaded has."""
+        there = [f"{name}.{each}" for name, table in tables.items() for each in _columns(table)]
         for name in (*self.missing, *self.outliers):
             if name not in there:
-                known = f"The mapping has {', '.join(there)}." if there else "The mapping has no such field."
+                known = f"What is loaded has {', '.join(there)}." if there else "What is loaded has no such field."
                 raise BadInputError(f"There is no field {name!r} to clean.", hint=known)
+        if self.events and "events" not in tables:
+            hint = "Leave --drop-bots, --repeats-within-s and --k-core out, or load events too."
+            raise BadInputError("There are no events to clean.", hint=hint)
+
+    def touches(self, name: TableName, table: TableMapping) -> bool:
+        return bool(self.rules(name, table) or (name == "events" and self.events))
 
     def rules(self, name: str, table: TableMapping) -> list[FieldRule]:
         """The rules for one table's numeric fields."""
@@ -89,7 +96,7 @@ def clean_events(cleaning: Cleaning, table: Events, batches: Batches) -> EventCl
     rules = [replace(rule, column="value") for rule in cleaning.rules("events", table)]
     if not rules and not cleaning.events:
         return None
-    fields = NumericFields(rules, pl.col("kind"))
+    fields = NumericFields(rules, group=pl.col("kind"), spared=pl.col("kind") == RETRACT)
     if rules:
         fields.fit(normal.rows for _, normal in batches())
     if not cleaning.events:
@@ -99,7 +106,7 @@ def clean_events(cleaning: Cleaning, table: Events, batches: Batches) -> EventCl
         seen.append(keys_of(fields.apply(normal.rows.with_row_index("row", offset=n))))
         n += normal.rows.height
     stays, dropped = choose(cleaning.events, seen, n)
-    fields.counts.clear()  # they are counted again when the file is loaded
+    fields.start_over()
     return EventCleaner(fields, stays, dropped)
 
 
@@ -157,7 +164,7 @@ def _outliers(text: str) -> tuple[str, Outliers]:
     )
 
 
-def _columns(table: TableMapping | None) -> dict[str, str]:
+def _columns(table: TableMapping) -> dict[str, str]:
     """Our name of each field that may be a number -> the source's column."""
     if isinstance(table, Events):
         return {"value": table.value} if table.value else {}

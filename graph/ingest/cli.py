@@ -22,7 +22,7 @@ from graph.storage.settings import Settings
 console = Console(stderr=True)
 
 _REASONS_SHOWN = 12
-CLEANING = "Cleaning that changes what the data mean: off unless asked for; the file is read twice"
+CLEANING = "Cleaning that changes what the data mean: off unless asked for; files are read more than once"
 LOAD_CACHE_MIB = 256
 """More than a server's connections have: a load writes all over the indexes, and is alone."""
 

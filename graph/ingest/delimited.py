@@ -4,8 +4,8 @@ Arrow's parser takes a block at once. Where it cannot say which line a row came 
 stumbles (broken bytes), Python's csv module goes through that one block record by record.
 """
 
-import csv
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +14,14 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from graph.ingest.batch import LINE, Batch
+from graph.ingest.dialect import Dialect
 from graph.ingest.mapping import TableMapping
 from graph.ingest.rejects import Reject
 from graph.ingest.sources import size
 from graph.ingest.streams import Block, blocks
 from graph.storage.errors import BadInputError
 
-LONGEST_RECORD_LINES = 1_000
-"""A quoted value that runs over more lines is taken for a quote that was never closed."""
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
-
-
-class _QuoteNotClosedError(Exception):
-    pass
 
 
 class DelimitedReader:
@@ -34,8 +29,7 @@ class DelimitedReader:
 
     def __init__(self, path: Path, table: TableMapping, *, tabs: bool) -> None:
         self.path = path
-        self.delimiter = table.delimiter or ("\t" if tabs else ",")
-        self.quoted = (table.quoting or ("none" if tabs else "standard")) == "standard"
+        self.dialect = Dialect.of(table, tabs=tabs)
         self.encoding = table.encoding
         self._has_header = table.header
         self.columns: list[str] = self._header() if table.columns is None else table.columns
@@ -55,7 +49,7 @@ class DelimitedReader:
             yield self._at_once(block) or self._record_by_record(block)
 
     def _blocks(self) -> Iterator[Block]:
-        return blocks(self.path, self.encoding, quote=b'"' if self.quoted else None)
+        return blocks(self.path, self.encoding, quote=b'"' if self.dialect.quoted else None)
 
     def _header(self) -> list[str]:
         for block in self._blocks():
@@ -71,7 +65,7 @@ class DelimitedReader:
 
         def set_aside(row: pa_csv.InvalidRow) -> str:
             reason = f"{row.actual_columns} columns instead of {row.expected_columns}"
-            ragged.append(Reject(block.first_line + row.number - 1, reason, row.text, self.columns))
+            ragged.append(Reject(block.first_line + row.number - 1, reason, row.text, self.columns, self.dialect))
             return "skip"
 
         # Arrow would tell us of broken bytes too, but not when they stand in a ragged row.
@@ -82,9 +76,9 @@ class DelimitedReader:
                 pa.BufferReader(block.text),
                 pa_csv.ReadOptions(column_names=self.columns, use_threads=False, block_size=len(block.text)),
                 pa_csv.ParseOptions(
-                    delimiter=self.delimiter,
-                    quote_char='"' if self.quoted else False,
-                    newlines_in_values=self.quoted,
+                    delimiter=self.dialect.delimiter,
+                    quote_char='"' if self.dialect.quoted else False,
+                    newlines_in_values=self.dialect.quoted,
                     ignore_empty_lines=False,
                     invalid_row_handler=set_aside,
                 ),
@@ -108,13 +102,13 @@ class DelimitedReader:
         line = block.first_line
         for values, text, lines in self._records(block):
             if isinstance(values, str):
-                rejects.append(Reject(line, values, text, self.columns))
+                rejects.append(Reject(line, values, text, self.columns, self.dialect))
             elif len(values) == len(self.columns):
                 rows.append(values)
                 numbers.append(line)
             elif text.strip():
                 reason = f"{len(values)} columns instead of {len(self.columns)}"
-                rejects.append(Reject(line, reason, text, self.columns))
+                rejects.append(Reject(line, reason, text, self.columns, self.dialect))
             line += lines
         frame = pl.DataFrame(rows, schema=dict.fromkeys(self.columns, pl.String()), orient="row")
         frame = frame.with_columns(pl.all().replace("", None)) if rows else frame
@@ -125,28 +119,14 @@ class DelimitedReader:
         lines = block.text.removesuffix(b"\n").split(b"\n")
         start = 0
         while start < len(lines):
-            values, count = self._record(lines, start)
+            values, count = self.dialect.record(
+                f"{raw.decode('utf-8', 'replace')}\n" for raw in islice(lines, start, None)
+            )
             raw = b"\n".join(lines[start : start + count]).removesuffix(b"\r")
             if isinstance(values, list) and not _is_whole(raw, replaced_is_broken=self.encoding != "utf-8"):
                 values = f"broken encoding: not valid {self.encoding}"
             yield values, raw.decode("utf-8", "backslashreplace"), count
             start += count
-
-    def _record(self, lines: list[bytes], start: int) -> tuple[list[str] | str, int]:
-        def text_lines() -> Iterator[str]:
-            for raw in lines[start : start + LONGEST_RECORD_LINES]:
-                yield raw.decode("utf-8", "replace") + "\n"
-            raise _QuoteNotClosedError
-
-        if not self.quoted:
-            return lines[start].decode("utf-8", "replace").removesuffix("\r").split(self.delimiter), 1
-        reader = csv.reader(text_lines(), delimiter=self.delimiter)
-        try:
-            return next(reader), reader.line_num
-        except _QuoteNotClosedError:
-            return "a quote is opened and never closed", 1
-        except csv.Error as error:
-            return f"not readable as a row: {error}", 1
 
     def _batch(self, frame: pl.DataFrame, numbers: np.ndarray, rejects: list[Reject], block: Block) -> Batch:
         rows = frame.with_columns(pl.Series(LINE, numbers, dtype=pl.Int64))

@@ -1,6 +1,6 @@
 """Events that say little: those of bots, the same one again within a moment, and what too few users or items share.
 
-Decided on a first reading over all events of a file, which keeps 33 bytes a row; the second reading leaves them out.
+Decided on a first reading over all events of a file, which keeps 40 bytes a row; the next one leaves them out.
 Retractions always stay: what they take back may be in the store from another file.
 """
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from graph.ingest.batch import LINE, Batch
+from graph.ingest.expressions import text
 from graph.ingest.mapping import TableMapping
 from graph.ingest.rejects import Reject
 from graph.ingest.sources import size
@@ -79,15 +80,20 @@ def _refuse_constant(name: str) -> None:
 def column_of(name: str, values: list[Any]) -> pl.Series:
     """One type a column, as Polars would have it; where values differ in kind, each becomes its text."""
     if any(isinstance(value, list) for value in values):
-        texts = [None if v is None else [_text(x) for x in (v if isinstance(v, list) else [v])] for v in values]
+        texts = [None if v is None else _texts(v if isinstance(v, list) else [v]) for v in values]
         return pl.Series(name, texts, dtype=pl.List(pl.String))
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) > 1 and kinds != {int, float}:
-        return pl.Series(name, [_text(value) for value in values], dtype=pl.String)
+        return pl.Series(name, _texts(values), dtype=pl.String)
     return pl.Series(name, values, strict=False)
 
 
+def _texts(values: list[Any]) -> list[str | None]:
+    """Floats as `expressions.text` has them, so that a value is one id whatever its neighbours are."""
+    floats = pl.DataFrame({"": [v if isinstance(v, float) else None for v in values]}, schema={"": pl.Float64})
+    said = floats.select(text(floats, "")).to_series().to_list() if floats[""].count() else values
+    return [each if isinstance(v, float) else _text(v) for v, each in zip(values, said, strict=True)]
+
+
 def _text(value: Any) -> str | None:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # as expressions.text has it, so that 42.0 is one id whatever its neighbours are
     return value if isinstance(value, str) or value is None else json.dumps(value, ensure_ascii=False)

@@ -86,13 +86,12 @@ class Load:
 
     def run(self, mapping: Mapping, files: dict[TableName, Path]) -> Iterator[TableSummary]:
         """Load each table that has files; a summary follows each. Raises PenchantError for a file bad as a whole."""
-        self.cleaning.check(mapping)
-        if sum(path == STANDARD_INPUT for path in files.values()) > 1:
-            raise BadInputError("Standard input can hold one table only.", hint="Name a file for the others.")
-        opened = {
-            name: (table, self._open(name, table, files[name], is_first=number == 0))
-            for number, (name, table) in enumerate(_given(mapping, files))
-        }
+        tables = _given(mapping, files)
+        self._refuse(tables, files)
+        opened: dict[TableName, tuple[TableMapping, list[Reader]]] = {}
+        for name, table in tables.items():
+            all_tables = () if opened else mapping.tables()
+            opened[name] = table, self._open(name, table, files[name], all_tables)
         if self.database is not None:
             self.database.require_schema()
         for name, (table, readers) in opened.items():
@@ -102,9 +101,22 @@ class Load:
             summary.seconds = time.perf_counter() - started
             yield summary
 
-    def _open(self, name: TableName, table: TableMapping, path: Path, *, is_first: bool) -> list[Reader]:
+    def _refuse(self, tables: dict[TableName, TableMapping], files: dict[TableName, Path]) -> None:
+        """Raises BadInputError for what does not go together."""
+        if sum(path == STANDARD_INPUT for path in files.values()) > 1:
+            raise BadInputError("Standard input can hold one table only.", hint="Name a file for the others.")
+        self.cleaning.check(tables)
+        for name, table in tables.items():
+            if self.cleaning.touches(name, table) and (self.mended or files[name] == STANDARD_INPUT):
+                what = "The rows of a rejects file" if self.mended else "Standard input"
+                raise BadInputError(
+                    f"{what} cannot be cleaned: cleaning first learns what is usual in the whole file.",
+                    hint="Clean when loading from files, or leave the cleaning out.",
+                )
+
+    def _open(self, name: TableName, table: TableMapping, path: Path, all_tables: Sequence[str]) -> list[Reader]:
         if self.mended:
-            return [MendedReader(path, name, table, reports_broken=is_first)]
+            return [MendedReader(path, name, table, all_tables=all_tables)]
         return [open_reader(one, table) for one in expanded(path)]
 
     def _load(self, table: TableMapping, readers: list[Reader], summary: TableSummary) -> None:
@@ -145,7 +157,7 @@ class Load:
     ) -> None:
         """Items or users."""
         repeats = Repeats([str(path) for path in summary.files])
-        first_reading = self._first_reading(table, readers, normalise, summary)
+        first_reading = self._first_reading(table, readers, normalise, summary.table)
         fields = clean_rows(self.cleaning, summary.table, table, first_reading)
 
         def cleaned(rows: pl.DataFrame, table: ItemsOrUsers) -> Normal:
@@ -161,7 +173,9 @@ class Load:
 
     def _load_events(self, table: Events, readers: list[Reader], summary: TableSummary) -> None:
         ids = EventIds(self.source)
-        cleaner = clean_events(self.cleaning, table, self._first_reading(table, readers, normalise_events, summary))
+        cleaner = clean_events(
+            self.cleaning, table, self._first_reading(table, readers, normalise_events, summary.table)
+        )
         for batch, normal in self._batches(table, readers, summary, normalise_events):
             self._reject(normal.rejects, summary)
             clean = cleaner.next_batch(normal.rows.height) if cleaner else None
@@ -182,61 +196,52 @@ class Load:
         if cleaner:
             summary.notes += told(cleaner.fields, cleaner.dropped)
 
-    def _first_reading(
-        self, table: T, readers: list[Reader], normalise: Callable[[pl.DataFrame, T], Normal], summary: TableSummary
-    ) -> Batches:
-        """For a cleaning, which has to know all before it changes any of it. Rejects are told at the second reading.
+    def _read(
+        self, table: T, readers: list[Reader], normalise: Callable[[pl.DataFrame, T], Normal], name: TableName
+    ) -> Iterator[tuple[Reader, Batch, Normal]]:
+        """The batches of all files in turn, normalised; reports progress."""
+        done, total = 0, sum(reader.total for reader in readers)
+        for number, reader in enumerate(readers):
+            read = 0
+            for batch in (_numbered(batch, number) for batch in reader.batches()):
+                yield reader, batch, normalise(batch.rows, table)
+                read = batch.done
+                if self.progress is not None:
+                    self.progress(name, done + read, total)
+            done += read
 
-        Raises BadInputError for what can be read only once, or holds but the bad rows of a file.
-        """
+    def _first_reading(
+        self, table: T, readers: list[Reader], normalise: Callable[[pl.DataFrame, T], Normal], name: TableName
+    ) -> Batches:
+        """For a cleaning, which has to know all before it changes any of it. Rejects are told when it is loaded."""
 
         def batches() -> Iterator[tuple[pl.DataFrame, Normal]]:
-            if self.mended or STANDARD_INPUT in summary.files:
-                what = "The rows of a rejects file" if self.mended else "Standard input"
-                raise BadInputError(
-                    f"{what} cannot be cleaned: cleaning first learns what is usual in the whole file.",
-                    hint="Clean when loading from files, or leave the cleaning out.",
-                )
-            done, total = 0, sum(reader.total for reader in readers)
-            for number, reader in enumerate(readers):
-                read = 0
-                for batch in (_numbered(batch, number) for batch in reader.batches()):
-                    if batch.rows.height:
-                        yield batch.rows, normalise(batch.rows, table)
-                    read = batch.done
-                    if self.progress is not None:
-                        self.progress(summary.table, done + read, total)
-                done += read
+            for _, batch, normal in self._read(table, readers, normalise, name):
+                if batch.rows.height:
+                    yield batch.rows, normal
 
         return batches
 
     def _batches(
         self, table: T, readers: list[Reader], summary: TableSummary, normalise: Callable[[pl.DataFrame, T], Normal]
     ) -> Iterator[tuple[Batch, Normal]]:
-        """The readers' batches, normalised; counts rows, sets aside the lines that are none, reports progress.
+        """The readers' batches; counts rows, sets aside the lines that are none.
 
         The next batch is read and normalised in a thread while the store takes the last one.
         """
-        done, total = 0, sum(reader.total for reader in readers)
-        for number, reader in enumerate(readers):
-            seen: set[str] = set()
-            numbered = (_numbered(batch, number) for batch in reader.batches())
-            read = 0
-            for batch, normal in ahead((batch, normalise(batch.rows, table)) for batch in numbered):
-                if reader.columns is None and not seen and batch.rows.height:
+        found: dict[Path, set[str]] = {reader.path: set() for reader in readers if reader.columns is None}
+        for reader, batch, normal in ahead(self._read(table, readers, normalise, summary.table)):
+            if (names := found.get(reader.path)) is not None:
+                if not names and batch.rows.height:
                     refuse_missing(reader.path, table.required(), [name for name in batch.rows.columns if name != LINE])
-                seen.update(batch.rows.columns)
-                summary.rows += batch.rows.height + len(batch.rejects)
-                self._reject(batch.rejects, summary)
-                if batch.rows.height:
-                    yield batch, normal
-                read = batch.done
-                if self.progress is not None:
-                    self.progress(summary.table, done + read, total)
-            done += read
-            if reader.columns is None and seen:
-                missing = [name for name in dict.fromkeys(table.optional()) if name not in seen]
-                summary.notes += [f"no line of {reader.path.name} has {name!r}" for name in missing]
+                names.update(batch.rows.columns)
+            summary.rows += batch.rows.height + len(batch.rejects)
+            self._reject(batch.rejects, summary)
+            if batch.rows.height:
+                yield batch, normal
+        for path, names in found.items():
+            missing = [name for name in dict.fromkeys(table.optional()) if names and name not in names]
+            summary.notes += [f"no line of {path.name} has {name!r}" for name in missing]
 
     def _kept(self, batch: Batch, normal: Normal, repeats: Repeats, summary: TableSummary) -> pl.DataFrame:
         """The rows to store, repeated ids sorted out."""
@@ -300,9 +305,9 @@ def _placed(reject: Reject, files: list[Path]) -> tuple[str, Reject]:
     return str(files[reject.line >> FILE_SHIFT]), replace(reject, line=reject.line & ((1 << FILE_SHIFT) - 1))
 
 
-def _given(mapping: Mapping, files: dict[TableName, Path]) -> Sequence[tuple[TableName, TableMapping]]:
-    tables = [(name, mapping.table(name)) for name in mapping.tables() if name in files]
-    return [(name, table) for name, table in tables if table is not None]
+def _given(mapping: Mapping, files: dict[TableName, Path]) -> dict[TableName, TableMapping]:
+    tables = {name: mapping.table(name) for name in mapping.tables() if name in files}
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def load(

@@ -72,10 +72,14 @@ def fit(values: Float64s, rule: FieldRule) -> Fitted:
 
 @dataclass
 class NumericFields:
-    """The rules of one table, fitted on its rows. `group`: an expression over them, null for a single group."""
+    """The rules of one table, fitted on its rows.
+
+    `group`: an expression over them, null for a single group; `spared`: rows that are neither looked at nor changed.
+    """
 
     rules: list[FieldRule]
     group: pl.Expr = field(default_factory=lambda: pl.lit(None, pl.String))
+    spared: pl.Expr = field(default_factory=lambda: pl.lit(value=False))
     counts: Counter[str] = field(default_factory=Counter)
     """What was done, in words, over all batches."""
     dropped: int = 0
@@ -86,7 +90,7 @@ class NumericFields:
         seen: dict[str, dict[str | None, list[Float64s]]] = {rule.name: {} for rule in self.rules}
         for rows in batches:
             for rule in self.rules:
-                pairs = rows.select(group=self.group, value=number(rows, rule.column))
+                pairs = rows.filter(~self.spared).select(group=self.group, value=number(rows, rule.column))
                 finite = pairs.filter(pl.col("value").is_finite())
                 for (group,), part in finite.group_by("group"):
                     seen[rule.name].setdefault(group, []).append(part["value"].to_numpy())
@@ -94,6 +98,10 @@ class NumericFields:
             rule.name: {group: fit(np.concatenate(parts), rule) for group, parts in seen[rule.name].items()}
             for rule in self.rules
         }
+
+    def start_over(self) -> None:
+        """The rows come once more: nothing was done so far."""
+        self.counts, self.dropped = Counter(), 0
 
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with their numbers cleaned; those that are to be dropped are gone."""
@@ -110,12 +118,13 @@ class NumericFields:
             schema={"group": pl.String, "low": pl.Float64, "high": pl.Float64, "fill": pl.Float64},
             orient="row",
         )
-        known = rows.select(group=self.group.cast(pl.String), value=number(rows, rule.column)).join(
-            table, on="group", how="left", nulls_equal=True, maintain_order="left"
-        )
-        value = known["value"]
-        far = ((value < known["low"]) | (value > known["high"])).fill_null(value=False)
-        missing = far | value.is_null()
+        looked_at = {"group": self.group.cast(pl.String), "value": number(rows, rule.column), "spared": self.spared}
+        known = rows.select(**looked_at).join(table, on="group", how="left", nulls_equal=True, maintain_order="left")
+        value, usable = known["value"], ~known["spared"]
+        # What is no finite number is neither far nor missing: it is wrong, and rejected with its reason.
+        far = value.is_finite() & ((value < known["low"]) | (value > known["high"]))
+        far = usable & far.fill_null(value=False)
+        missing = far | usable & value.is_null()
         self._note(far, f"values of {rule.name} far out ({_said(rule.outliers)}) emptied")
         if rule.missing == "drop":
             self._note(missing, f"rows dropped for want of {rule.name}")

@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from graph.ingest.dialect import Dialect
+
 
 @dataclass(frozen=True)
 class Reject:
     """`line` counts from 1, the header included; in Parquet, which has no lines, it is the row, from 1.
 
     `row` holds the columns where the line could be split into them, otherwise the line's text; `columns` are the names
-    that its values would have had, None where the text names them itself (JSON) or they are in `row`.
+    that its values would have had and `dialect` what splits it, None where the text names them itself (JSON) or they
+    are in `row`.
     """
 
     line: int
     reason: str
     row: dict[str, Any] | str
     columns: list[str] | None = None
+    dialect: Dialect | None = None
 
 
 class RejectsFile:
@@ -38,6 +42,8 @@ class RejectsFile:
             record = {"table": table, "file": source, "line": reject.line, "reason": reject.reason, "row": row}
             if reject.columns is not None:
                 record["columns"] = reject.columns
+            if reject.dialect is not None:
+                record |= {"delimiter": reject.dialect.delimiter, "quoted": reject.dialect.quoted}
             self._file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 from graph.ingest.rejects import Reject
 from graph.storage.errors import BadInputError
@@ -15,7 +16,7 @@ class Tolerance:
 
     strict: bool = False
     count: int | None = None
-    share: float | None = None
+    share: Fraction | None = None
 
     def check(self, table: str, rows: int, rejected: int, newest: list[tuple[str, Reject]]) -> None:
         """Raise BadInputError when it is enough; `newest` are the rows just rejected with the files they stand in."""
@@ -26,7 +27,7 @@ class Tolerance:
         if self.share is not None:
             allowed = min(allowed, int(self.share * rows))
         if rejected > allowed:
-            said = f"{self.share:.4g} of them" if self.share is not None else f"{self.count:,}"
+            said = f"{float(self.share):.4g} of them" if self.share is not None else f"{self.count:,}"
             reasons = "; the last: " + newest[-1][1].reason if newest else ""
             raise BadInputError(
                 f"{rejected:,} of the first {rows:,} rows of {table} cannot be used, more than {said}{reasons}.",
@@ -41,6 +42,6 @@ def parse_tolerance(text: str | None, *, strict: bool) -> Tolerance:
     if re.fullmatch(r"\d{1,18}", text):
         return Tolerance(strict, count=int(text))
     match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)\s*%", text)
-    if match and float(match[1]) <= 100:
-        return Tolerance(strict, share=float(match[1]) / 100)
+    if match and (share := Fraction(match[1]) / 100) <= 1:
+        return Tolerance(strict, share=share)
     raise BadInputError(f"--max-rejects {text} is no limit.", hint="Give a number of rows such as 100, or a share: 1%.")

@@ -54,6 +54,8 @@ def shop(tmp_path: Path) -> Path:
 def loaded(database: Database | None, shop: Path, **flags: Any) -> dict[str, TableSummary]:
     mapping = load_mapping(shop / "shop.toml")
     files = {"items": shop / "items.csv", "events": shop / "events.csv"}
+    if only := flags.pop("only", None):
+        files = {only: files[only]}
     cleaning = parse(flags.pop("missing", []), flags.pop("outliers", []), **flags)
     summaries = load(database, mapping, files, shop / "rejects.jsonl", cleaning=cleaning)  # type: ignore[arg-type]
     return {summary.table: summary for summary in summaries}
@@ -127,6 +129,43 @@ def test_cleaning_otherwise_conflicts_and_doubles_nothing(database: Database, sh
     )
 
 
+def test_retractions_have_no_number_to_be_missed(sqlite_database: Database, shop: Path) -> None:
+    mapping = MAPPING.replace('value = "v"', 'value = "v"\nevent_id = "id"\nretracts = "r"')
+    (shop / "shop.toml").write_text(mapping)
+    (shop / "events.csv").write_text(f"id,u,i,k,v,t,r\n1,a,x,rating,4,10,\n2,a,y,rating,,20,\n3,a,x,{RETRACT},,30,1\n")
+    summary = loaded(sqlite_database, shop, missing=["events.value=drop"], outliers=["events.value=iqr"])["events"]
+    assert summary.counts["cleaned"] == 1
+    assert summary.counts["accepted"] == 2
+    assert rows_of(sqlite_database, "SELECT event_id FROM interaction ORDER BY event_id") == [("1",), ("3",)]
+
+
+def test_counts_are_those_of_one_reading(sqlite_database: Database, shop: Path) -> None:
+    summary = loaded(sqlite_database, shop, missing=["events.value=drop"], bots_per_hour=1_000)["events"]
+    assert summary.counts["cleaned"] == 1
+    assert summary.notes == ["cleaned: 1 rows dropped for want of events.value"]
+
+
+@pytest.mark.parametrize("wrong", ["oops", "nan", "inf"])
+def test_what_is_no_number_is_rejected_however_numbers_are_cleaned(
+    sqlite_database: Database, shop: Path, wrong: str
+) -> None:
+    frame = pl.DataFrame({"id": ["a", "b", "c"], "price": [1.0, 2.0, float("inf") if wrong == "inf" else 3.0]})
+    frame.write_parquet(shop / "items.parquet")
+    (shop / "shop.toml").write_text(
+        MAPPING.replace("items.csv", "items.parquet").replace(
+            'attributes = ["price", "colour"]', 'attributes = ["price"]'
+        )
+    )
+    if wrong != "inf":
+        (shop / "events.csv").write_text(f"u,i,k,v,t\nu,a,rating,1,1\nu,b,rating,2,2\nu,c,rating,{wrong},3\n")
+    mapping = load_mapping(shop / "shop.toml")
+    table, path = ("items", "items.parquet") if wrong == "inf" else ("events", "events.csv")
+    field = "items.price" if wrong == "inf" else "events.value"
+    cleaning = parse([f"{field}=mean"], [f"{field}=iqr"])
+    (summary,) = load(sqlite_database, mapping, {table: shop / path}, shop / "rejects.jsonl", cleaning=cleaning)  # type: ignore[dict-item]
+    assert (summary.counts["accepted"], summary.counts["rejected"], summary.counts["cleaned"]) == (2, 1, 0)
+
+
 def test_a_dry_run_tells_the_same(sqlite_database: Database, shop: Path) -> None:
     flags: dict[str, Any] = {"missing": ["events.value=drop"], "bots_per_hour": 2, "k_core": 9}
     dry = loaded(None, shop, **flags)["events"]
@@ -153,6 +192,8 @@ def test_what_is_read_once_cannot_be_cleaned(shop: Path) -> None:
         ({"outliers": ["events.value=iqr:x"]}, "zscore:3"),
         ({"bots_per_hour": 0}, "Leave it out"),
         ({"repeats_within_s": float("nan")}, "Leave it out"),
+        ({"bots_per_hour": 5, "only": "items"}, "or load events too"),
+        ({"missing": ["events.value=mean"], "only": "items"}, "What is loaded has items.price"),
     ],
 )
 def test_flags_that_make_no_sense(shop: Path, flags: dict[str, Any], said: str) -> None:

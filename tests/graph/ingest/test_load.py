@@ -240,6 +240,8 @@ def test_rejects_keep_the_row_and_vanish_with_the_next_clean_load(sqlite_shop: S
             "reason": "3 columns instead of 2",
             "row": ",31,x",
             "columns": ["u", "age"],
+            "delimiter": ",",
+            "quoted": True,
         },
         {"table": "users", "file": file, "line": 2, "reason": "no id", "row": {"u": None, "age": "30"}},
     ]

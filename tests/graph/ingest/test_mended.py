@@ -1,6 +1,7 @@
 """A rejects file, mended, is loaded as the rows that it came from; a load that is hopeless stops in time."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Shop:
         return {name: count for name, count in self.load(path, **options).counts.items() if count}
 
     def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.rejects.read_text().splitlines()]
+        return [json.loads(line) for line in self.rejects.read_text().removesuffix("\n").split("\n")]
 
     def write(self, records: list[dict[str, Any]]) -> Path:
         path = self.folder / "mended.jsonl"
@@ -125,6 +126,47 @@ def test_lines_that_were_no_rows_are_mended_as_text(shop: Shop, tmp_path: Path) 
     assert shop.counts(tmp_path / "good.csv") == {"duplicate": 2}
 
 
+def test_text_is_mended_by_the_rules_of_its_own_file_however_often(shop: Shop, tmp_path: Path) -> None:
+    """What the file is called, and what separates lines elsewhere, have nothing to do with it."""
+    rows = ['a\t1\t2020-01-01\t\tx"y\tz', "b\t1\t2020-01-02\t\tleft\u2028right\tz"]
+    (tmp_path / "e.TSV").write_text("u\ti\tt\tv\tpage\n" + "\n".join(rows) + "\n")
+    assert shop.counts(tmp_path / "e.TSV") == {"rejected": 2}
+    still_bad = shop.write(shop.records())
+    assert shop.counts(still_bad, mended=True) == {"rejected": 2}
+    second = [json.loads(line) for line in (tmp_path / "again.jsonl").read_text().split("\n") if line]
+    for record in second:
+        record["row"] = record["row"].removesuffix("\tz")
+    assert shop.counts(shop.write(second), mended=True) == {"accepted": 2}
+    with shop.database.connect() as connection:
+        query = select(interaction.c.context).order_by(interaction.c.occurred_at)
+        contexts = connection.execute(query).scalars().all()
+    assert [context["page"] for context in contexts] == ['x"y', "left\u2028right"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ('a,1,2020-01-01,,"x', "a quote is opened and never closed"),
+        ("a,1,2020-01-01,,x\na,2,2020-01-01,,x", "more than one row"),
+        ("a,1", "2 columns instead of 5"),
+    ],
+)
+def test_text_that_is_still_no_row_is_rejected_again(shop: Shop, tmp_path: Path, row: str, reason: str) -> None:
+    (tmp_path / "e.csv").write_text('u,i,t,v,page\na,1,2020-01-01,,"x,\ny",z\na\n')
+    assert shop.counts(tmp_path / "e.csv") == {"rejected": 2}
+    several_lines, record = shop.records()
+    several_lines["row"] = several_lines["row"].removesuffix(",z")
+    mended = shop.write([several_lines, record | {"row": row}])
+    assert shop.counts(mended, mended=True) == {"accepted": 1, "rejected": 1}
+    assert json.loads((tmp_path / "again.jsonl").read_text())["reason"] == reason
+
+
+def test_a_table_that_the_mapping_does_not_have_is_told(shop: Shop) -> None:
+    path = shop.write([{"table": "evnets", "row": {"u": "a"}}])
+    assert shop.counts(path, mended=True) == {"rejected": 1}
+    assert "no such table: 'evnets'" in json.loads((shop.folder / "again.jsonl").read_text())["reason"]
+
+
 def test_what_is_no_line_of_a_rejects_file_is_told_once(shop: Shop, tmp_path: Path) -> None:
     path = tmp_path / "mended.jsonl"
     path.write_text('{"table": "users", "row": {"u": "z"}}\n{"u": "a"}\n{\n\n{"table": "events", "row": 5}\n')
@@ -177,10 +219,18 @@ def test_too_many_rejects_stop_a_hopeless_load(
     assert shop.load(tmp_path / "e.csv", tolerance=parse_tolerance("340", strict=False)).counts["rejected"] == 340
 
 
+def test_a_share_is_exact() -> None:
+    """29 % of 100 rows are 29 of them; as a product of floats they are 28.999999999999996."""
+    share = parse_tolerance("29%", strict=False)
+    share.check("events", 100, 29, [])
+    with pytest.raises(BadInputError):
+        share.check("events", 100, 30, [])
+
+
 def test_limits() -> None:
     assert parse_tolerance(None, strict=True) == Tolerance(strict=True)
     assert parse_tolerance("0", strict=False) == Tolerance(count=0)
-    assert parse_tolerance("0.5 %", strict=False) == Tolerance(share=0.005)
+    assert parse_tolerance("0.5 %", strict=False) == Tolerance(share=Fraction(5, 1000))
     for wrong in ("", "-1", "101%", "1.5", "half"):
         with pytest.raises(BadInputError, match="is no limit"):
             parse_tolerance(wrong, strict=False)

@@ -11,8 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from graph.ingest import delimited, parquet, streams
+from graph.ingest import dialect, parquet, streams
 from graph.ingest.batch import LINE
+from graph.ingest.dialect import Dialect
+from graph.ingest.expressions import text
+from graph.ingest.json_lines import column_of
 from graph.ingest.mapping import Users
 from graph.ingest.readers import open_reader
 from graph.ingest.rejects import Reject
@@ -31,6 +34,7 @@ def where(rejects: list[Reject]) -> list[tuple[int, str]]:
     return [(reject.line, reject.reason) for reject in rejects]
 
 
+CSV = Dialect(",", quoted=True)
 CLEAN = {"a": ["1", "2", "3"], "b": ["x", None, "z"], LINE: [2, 3, 4]}
 
 
@@ -82,15 +86,15 @@ def test_ragged_rows_are_set_aside_with_line_reason_and_text(tmp_path: Path) -> 
     rows, rejects = read(tmp_path / "f.csv", "a,b\n1,x\n2\n\n3,y,z\n4,w\n,\n")
     assert rows[LINE].to_list() == [2, 6]
     assert rejects == [
-        Reject(3, "1 columns instead of 2", "2", ["a", "b"]),
-        Reject(5, "3 columns instead of 2", "3,y,z", ["a", "b"]),
+        Reject(3, "1 columns instead of 2", "2", ["a", "b"], CSV),
+        Reject(5, "3 columns instead of 2", "3,y,z", ["a", "b"], CSV),
     ]
 
 
 def test_broken_bytes_cost_one_line(tmp_path: Path) -> None:
     rows, rejects = read(tmp_path / "f.csv", b"a,b\n1,x\n2,\xff\xfe\n3,z\n")
     assert rows[LINE].to_list() == [2, 4]
-    assert rejects == [Reject(3, "broken encoding: not valid utf-8", "2,\\xff\\xfe", ["a", "b"])]
+    assert rejects == [Reject(3, "broken encoding: not valid utf-8", "2,\\xff\\xfe", ["a", "b"], CSV)]
 
 
 def test_a_quote_never_closed_costs_one_line(tmp_path: Path) -> None:
@@ -114,7 +118,7 @@ def test_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_an_endless_quote_does_not_gather_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "BLOCK_BYTES", 1_000)
     monkeypatch.setattr(streams, "LONGEST_RECORD_BYTES", 4_000)
-    monkeypatch.setattr(delimited, "LONGEST_RECORD_LINES", 10)
+    monkeypatch.setattr(dialect, "LONGEST_RECORD_LINES", 10)
     path = tmp_path / "f.csv"
     content = 'a,b\n1,"x\n' + "".join(f"{n},y\n" for n in range(5_000))
     rows, rejects = read(path, content)
@@ -250,3 +254,11 @@ def test_broken_bytes_in_a_ragged_row_and_a_legitimate_replacement_character(tmp
     rows, rejects = read(tmp_path / "f.csv", b"a,b\n1,\xef\xbf\xbd\n\xd9\n3,z\n")
     assert rows["b"].to_list() == ["\N{REPLACEMENT CHARACTER}", "z"]
     assert where(rejects) == [(3, "broken encoding: not valid utf-8")]
+
+
+@pytest.mark.parametrize("value", [42.0, 0.1, 1e-7, 2.0**53, 1e16, 1e300, -3.0, 12345.678])
+def test_a_number_is_one_id_whether_or_not_a_neighbour_is_text(value: float) -> None:
+    alone = pl.DataFrame({"v": [value]})
+    expected = alone.select(text(alone, "v")).item()
+    assert column_of("v", [value, "x", None]).to_list() == [expected, "x", None]
+    assert column_of("v", [[value, "x"], value]).to_list() == [[expected, "x"], [expected]]
