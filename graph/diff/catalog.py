@@ -1,12 +1,15 @@
-"""What the catalog says otherwise: items and categories that appeared, went, were renamed or moved."""
+"""What the catalog says otherwise: items and categories that appeared, went, were renamed, moved or described anew."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from graph.ids import IdMap
 from graph.snapshot import Snapshot
+from graph.storage.rules import written_json
 
+OTHER_ATTRIBUTES = "with other attributes"
 _TOP = "(top)"
 
 
@@ -21,13 +24,17 @@ class Example:
 @dataclass(frozen=True)
 class CatalogChange:
     of: str  # items or categories
-    change: str  # appeared, gone, renamed, moved, unavailable, available again
+    change: str  # appeared, gone, renamed, moved, unavailable, available again, with other attributes
     count: int
     examples: tuple[Example, ...]  # the first ones in the order of their ids
 
 
 def catalog_changes(before: Snapshot, after: Snapshot, n_examples: int) -> tuple[CatalogChange, ...]:
-    """Only what changed. A category moves when its parent is another one, an item when its categories are."""
+    """Only what changed. A category moves when its parent is another one, an item when its categories are.
+
+    Of other attributes an example shows those that differ, as JSON objects. Users have no versions, so of their
+    attributes a snapshot knows nothing.
+    """
     items = _together(_items(before), _items(after))
     categories = _together(_categories(before), _categories(after))
     both = pl.col("there") & pl.col("there_after")
@@ -42,12 +49,16 @@ def catalog_changes(before: Snapshot, after: Snapshot, n_examples: int) -> tuple
     checks += [
         ("items", items, "unavailable", both & pl.col("available") & ~pl.col("available_after"), None),
         ("items", items, "available again", both & ~pl.col("available") & pl.col("available_after"), None),
+        ("items", items, OTHER_ATTRIBUTES, both & (pl.col("attributes") != pl.col("attributes_after")), "attributes"),
     ]
     changes = []
     for of, frame, change, condition, shown in checks:
         hit = frame.filter(condition.fill_null(value=False))
         if hit.height:
-            changes.append(CatalogChange(of, change, hit.height, _examples(hit, shown, n_examples)))
+            examples = _examples(hit, shown, n_examples)
+            if change == OTHER_ATTRIBUTES:
+                examples = tuple(_differing(example) for example in examples)
+            changes.append(CatalogChange(of, change, hit.height, examples))
     return tuple(changes)
 
 
@@ -57,6 +68,16 @@ def _examples(hit: pl.DataFrame, shown: str | None, n: int) -> tuple[Example, ..
     values = [pl.lit(None), pl.lit(None)] if shown is None else [pl.col(shown), pl.col(f"{shown}_after")]
     columns = [pl.col("external"), name.alias("shown"), values[0].alias("old"), values[1].alias("new")]
     return tuple(Example(*row) for row in first.select(columns).iter_rows())
+
+
+def _differing(example: Example) -> Example:
+    """With only those attributes that one side has otherwise, or lacks."""
+    old, new = (json.loads(text or "{}") for text in (example.before, example.after))
+    # Compared as JSON is written: to Python true is 1.
+    pairs = [{(name, json.dumps(value, sort_keys=True)) for name, value in side.items()} for side in (old, new)]
+    names = {name for name, _ in pairs[0] ^ pairs[1]}
+    before, after = (written_json({name: side[name] for name in names & side.keys()}) for side in (old, new))
+    return replace(example, before=before, after=after)
 
 
 def _items(snapshot: Snapshot) -> pl.DataFrame:
@@ -70,6 +91,7 @@ def _items(snapshot: Snapshot) -> pl.DataFrame:
             "there": snapshot.item_exists,
             "name": pl.Series(snapshot.item_names),
             "available": snapshot.item_available,
+            "attributes": pl.Series(snapshot.item_attributes),
         }
     )
     frame = frame.filter("there").join(places, on="id", how="left")

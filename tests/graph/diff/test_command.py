@@ -126,6 +126,33 @@ def test_all_that_changed_is_said(shop: Database, database_url: str) -> None:
     assert [edges["child_of"][name] for name in ("before", "after", "added", "gone")] == [2, 2, 1, 1]
 
 
+def test_what_items_are_described_by_is_compared_attribute_by_attribute(
+    sqlite_database: Database, sqlite_url: str
+) -> None:
+    texts = [
+        ('{"price": 1, "size": 4}', '{"price": 2, "size": 4, "organic": true}'),
+        ('{"flag": 1}', '{"flag": true}'),  # equal to Python, not to the hash
+        (None, '{"price": 3}'),
+        ('{"price": 3}', '{"price": 3}'),
+    ]
+    for side, at in enumerate((day(1), day(11))):
+        rows: list[Row] = [
+            {"item": f"i{n}", "name": f"I{n}", "attributes": pair[side], "valid_from": at}
+            for n, pair in enumerate(texts)
+        ]
+        upsert_items(sqlite_database, table_of(ITEMS, rows), recorded_at=at)
+    diff = said(sqlite_url, EARLY, LATE)
+    assert not diff["is_same"]
+    (change,) = diff["catalog"]
+    assert (change["of"], change["change"], change["count"]) == ("items", "with other attributes", 3)
+    assert [(e["id"], e["before"], e["after"]) for e in change["examples"]] == [
+        ("i0", '{"price":1}', '{"organic":true,"price":2}'),
+        ("i1", '{"flag":1}', '{"flag":true}'),
+        ("i2", "{}", '{"price":3}'),
+    ]
+    assert 'i0 I0: {"price":1} → {"organic":true,"price":2}' in run(sqlite_url, EARLY, LATE)[1]
+
+
 def test_the_other_way_round_what_was_added_is_not_there_yet(shop: Database, database_url: str) -> None:
     diff = said(database_url, LATE, EARLY)
     events = {kind["kind"]: (kind["added"], kind["withdrawn"], kind["unseen"]) for kind in diff["events"]}
