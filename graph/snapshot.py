@@ -24,7 +24,11 @@ from graph.storage.errors import BadInputError
 from graph.storage.kinds import EventKind, load_kinds
 from graph.storage.times import format_time, now_us
 
-__all__ = ["EventLog", "Events", "Snapshot", "snapshot_at", "take_snapshot"]
+__all__ = ["EventLog", "Events", "Snapshot", "is_comparable", "snapshot_at", "take_snapshot"]
+
+HASH_DEFINITION = "2"
+"""Stands before a content hash; to be raised with whatever the hash covers. Version 0.1.0, which left the attributes of
+items out, wrote its hashes with nothing before them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +106,10 @@ class Snapshot:
 
     @cached_property
     def content_hash(self) -> str:
-        """32 hex digits over visible events, catalog and kinds; blind to surrogate ids and to the order of loading."""
+        """Over visible events, catalog and kinds; blind to surrogate ids and to the order of loading.
+
+        The definition by which it is made, a colon and 32 hex digits.
+        """
         user, item = hash_strings(self.users.external), hash_strings(self.items.external)
         category = hash_strings(self.categories.external)
         kind = hash_strings(pa.array([kind.name for kind in self.kinds], pa.string()))
@@ -129,7 +136,12 @@ class Snapshot:
             digest.update(np.sort(hashes).astype("<u8").tobytes() + b"|")
         for k in sorted(self.kinds, key=lambda kind: kind.name):
             digest.update(f"{k.name} {k.weight!r} {k.sign} {k.half_life_days!r}|".encode())
-        return digest.hexdigest()
+        return f"{HASH_DEFINITION}:{digest.hexdigest()}"
+
+
+def is_comparable(recorded_hash: str) -> bool:
+    """Whether it is of today's definition: another one differs from today's hash of the same content."""
+    return recorded_hash.startswith(f"{HASH_DEFINITION}:")
 
 
 def take_snapshot(database: Database, *, as_of: int | None, known_at: int | None = None) -> Snapshot:

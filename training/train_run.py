@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from graph.snapshot import Snapshot, take_snapshot
+from graph.snapshot import Snapshot, is_comparable, take_snapshot
 from graph.storage import registry
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError, TrainingError
@@ -140,6 +140,11 @@ def _snapshot(database: Database, folder: Path, *, resume: bool) -> Snapshot:
     if resume and note.exists():
         before = json.loads(note.read_text(encoding="utf-8"))
         snapshot = take_snapshot(database, as_of=before["as_of"], known_at=before["known_at"])
+        if not is_comparable(before["snapshot_hash"]):
+            raise TrainingError(
+                "The run was begun by an older version of penchant, which describes the store otherwise.",
+                hint="Train without --resume.",
+            )
         if snapshot.content_hash != before["snapshot_hash"]:
             raise TrainingError(
                 "The store has changed in its past since the run began.", hint="Train without --resume."

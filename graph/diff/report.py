@@ -7,7 +7,7 @@ from graph.diff.catalog import CatalogChange, catalog_changes
 from graph.diff.edges import RelationChange, edge_changes
 from graph.diff.events import KindChange, NodeChange, event_changes, node_changes
 from graph.diff.moments import Moment
-from graph.snapshot import Snapshot
+from graph.snapshot import Snapshot, is_comparable
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,11 @@ class Side:
     def is_as_recorded(self) -> bool:
         """False where the store no longer gives what the revision was made from: a kind was changed, a row erased."""
         return self.recorded_hash in (None, self.content_hash)
+
+    @property
+    def is_comparable(self) -> bool:
+        """False where the revision was made by a version of penchant whose hash is defined otherwise."""
+        return self.recorded_hash is None or is_comparable(self.recorded_hash)
 
 
 @dataclass(frozen=True)

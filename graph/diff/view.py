@@ -25,7 +25,13 @@ def render(diff: GraphDiff) -> RenderableType:
 def _head(letter: str, side: Side) -> Text:
     times = f"as of {format_time(side.as_of_us)}, known at {format_time(side.known_at_us)}"
     line = Text.assemble((f"{letter} {side.moment}", "bold cyan"), f": {times}\n  content {side.content_hash}")
-    if not side.is_as_recorded:
+    if not side.is_comparable:
+        line.append(
+            f"\n  {side.moment} was made by an older version of penchant, whose hash is defined otherwise: whether the "
+            "store still gives what it was made from cannot be told.",
+            style="yellow",
+        )
+    elif not side.is_as_recorded:
         line.append(
             f"\n  {side.moment} was made from {side.recorded_hash}, which the store no longer gives: an event kind was "
             "changed since, or rows were erased.",

@@ -1,5 +1,6 @@
 """From a store to a revision that serves: train, refuse or activate, refresh, and answers that follow new events."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,14 +19,14 @@ from graph.storage.database import Database
 from graph.storage.errors import ArtifactError, NotFoundError, TrainingError
 from graph.storage.events import append_events
 from graph.storage.items import upsert_items
-from graph.storage.times import DAY_US, format_time
+from graph.storage.times import DAY_US, format_time, now_us
 from training.artifact import load_artifact
 from training.evaluation.protocols import time_split
 from training.evaluation.run import Options as EvaluateOptions
 from training.evaluation.run import run
 from training.mixture_build import graph_of, mixture_of
 from training.refresh import check_same_store, model_ranker, refresh
-from training.train_run import Options, Trained, train
+from training.train_run import CHECKPOINT, RUN, Options, Trained, train
 
 FillStore = Callable[[Database, Snapshot], None]
 SMALL: dict[str, Any] = {"dim": 8, "epochs": 2, "max_history": 10, "seed": 3}
@@ -67,6 +68,20 @@ def test_the_hold_out_is_in_nothing_that_is_published(store: Database, trained: 
     fitted = trained.learned.mixture.scores(split.validation.histories, split.validation.now_us)
     again = as_trained.scores(split.validation.histories, split.validation.now_us)
     np.testing.assert_allclose(again, fitted, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("noted", "why"), [("2:" + "0" * 32, "changed in its past"), ("0" * 32, "begun by an older version")]
+)
+def test_a_run_goes_on_only_over_the_store_that_it_began_with(
+    sqlite_database: Database, shop: Snapshot, fill_store: FillStore, tmp_path: Path, noted: str, why: str
+) -> None:
+    fill_store(sqlite_database, shop)
+    times = {"as_of": shop.as_of, "known_at": now_us(), "snapshot_hash": noted}
+    (tmp_path / CHECKPOINT).mkdir()
+    (tmp_path / CHECKPOINT / RUN).write_text(json.dumps(times), encoding="utf-8")
+    with pytest.raises(TrainingError, match=why):
+        train(sqlite_database, tmp_path, replace(OPTIONS, resume=True))
 
 
 def test_the_loaded_artifact_scores_like_what_was_published(store: Database, trained: Trained) -> None:

@@ -214,6 +214,15 @@ def test_revisions_are_compared_by_what_they_were_made_from(shop: Database, data
         parse_moment("m1.3", shop)
 
 
+def test_a_revision_of_an_older_version_is_no_sign_of_other_data(sqlite_database: Database, sqlite_url: str) -> None:
+    model = registry.create_model(sqlite_database, config={})
+    facts: dict[str, Any] = {"path": "m1.1", "as_of": 0, "known_at": 0, "metrics": {}}
+    registry.add_revision(sqlite_database, model, snapshot_hash="0" * 32, **facts)  # as 0.1.0 wrote it
+    output = run(sqlite_url, "m1.1", "now")[1]
+    assert "m1.1 was made by an older version of penchant" in output
+    assert "no longer gives" not in output
+
+
 @pytest.mark.parametrize("text", ["yesterday", "1970-01-01@", "m1", "@", ""])
 def test_what_is_no_moment_is_refused_or_means_now(sqlite_database: Database, text: str) -> None:
     if text == "1970-01-01@":
