@@ -25,6 +25,8 @@ Scaling = Literal["standard", "min_max"]
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 FARTHEST = 10.0
 """On its scale no value lies farther out: a price of 10^9 among prices of 10 must not drown everything else."""
+_LARGEST = float(np.finfo(np.float32).max)
+"""Larger numbers are mistakes: their squares overflow, and one of them would leave a feature without a scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +90,11 @@ def numeric_attributes(snapshot: Snapshot) -> list[str]:
 
 
 def _number(value: Any) -> float:
-    """NaN for what is no finite number; true and false are none."""
+    """NaN for what is no number or beyond the range of float32, the net's; true and false are no numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return math.nan
-    return number if math.isfinite(number) else math.nan
+    return number if abs(number) <= _LARGEST else math.nan

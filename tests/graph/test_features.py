@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from graph.build import build_graph, check_graph
-from graph.features import FARTHEST, Scaler, add_features, fit_scaler, numbers, numeric_attributes
+from graph.features import FARTHEST, SCALINGS, Scaler, Scaling, add_features, fit_scaler, numbers, numeric_attributes
 from graph.snapshot import Snapshot, take_snapshot
 from graph.storage.columns import EVENTS, ITEMS, table_of
 from graph.storage.database import Database
@@ -40,6 +40,20 @@ def test_standard_and_min_max_on_the_items_of_the_window(snapshot: Snapshot) -> 
     assert x[:, 3].tolist() == [1, 0, 0, 0, 0]
     spread = fit_scaler(snapshot, ("price",), "min_max")
     assert spread(snapshot)[:2, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("absurd", ["1e300", "-1e300", "1e39", '"1e300"'])
+def test_numbers_beyond_float32_are_missing(database: Database, scaling: Scaling, absurd: str) -> None:
+    rows = [{"item": f"i{n}", "attributes": f'{{"price": {text}}}'} for n, text in enumerate(["1", "3", absurd])]
+    upsert_items(database, table_of(ITEMS, rows), recorded_at=0)
+    events = [{"user": "u", "item": f"i{n}", "kind": "view", "occurred_at": n} for n in range(3)]
+    append_events(database, table_of(EVENTS, events), source="test", recorded_at=0)
+    snapshot = take_snapshot(database, as_of=10)
+    scaler = fit_scaler(snapshot, ("price",), scaling)
+    assert (scaler.centre.tolist(), scaler.reach.tolist()) == (([2], [1]) if scaling == "standard" else ([1], [2]))
+    assert scaler(snapshot)[:, 1].tolist() == [1, 1, 0]
+    assert scaler(snapshot)[2, 0] == 0
 
 
 def test_the_graph_carries_them(snapshot: Snapshot) -> None:
