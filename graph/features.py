@@ -9,14 +9,18 @@ of the version that holds as of the snapshot.
 import json
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch_geometric.data import HeteroData
 
 from graph.arrays import Float32s, Float64s
+from graph.catalog import Catalog
 from graph.schema import ITEM
 from graph.snapshot import Snapshot
 from graph.storage.errors import BadInputError
@@ -27,6 +31,7 @@ FARTHEST = 10.0
 """On its scale no value lies farther out: a price of 10^9 among prices of 10 must not drown everything else."""
 _LARGEST = float(np.finfo(np.float32).max)
 """Larger numbers are mistakes: their squares overflow, and one of them would leave a feature without a scale."""
+_READ: WeakKeyDictionary[Catalog, dict[tuple[str, ...], Float64s]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,21 +77,32 @@ def add_features(graph: HeteroData, snapshot: Snapshot, scaler: Scaler) -> None:
 
 
 def numbers(snapshot: Snapshot, names: tuple[str, ...]) -> Float64s:
-    """float64 `[I, F]`: attributes as numbers, NaN where an item has none. Text that is a number counts as one."""
-    values = np.full((len(snapshot.items), len(names)), np.nan)
-    for item, text in enumerate(snapshot.item_attributes.to_pylist()):
-        if text:
-            attributes = json.loads(text)
-            values[item] = [_number(attributes.get(name)) for name in names]
-    return values
+    """float64 `[I, F]`, read-only: attributes as numbers, NaN where an item has none. Text that is a number counts.
+
+    A catalog is read once: what a scale is learned from is nearly always what is then scaled.
+    """
+    read = _READ.setdefault(snapshot.catalog, {})
+    if names not in read:
+        coded = snapshot.item_attributes.dictionary_encode()
+        rows = [[_number(attributes.get(name)) for name in names] for attributes in _objects(coded.dictionary)]
+        values = np.array(rows, np.float64).reshape(len(rows), len(names))[np.asarray(coded.indices)]
+        values.flags.writeable = False
+        read[names] = values
+    return read[names]
 
 
 def numeric_attributes(snapshot: Snapshot) -> list[str]:
     """Names of the attributes that are a number for some item, those of most items first."""
     found: Counter[str] = Counter()
-    for text in snapshot.item_attributes.to_pylist():
-        found.update(name for name, value in json.loads(text or "{}").items() if math.isfinite(_number(value)))
+    coded = snapshot.item_attributes.dictionary_encode()
+    items = np.bincount(np.asarray(coded.indices), minlength=len(coded.dictionary))
+    for attributes, n in zip(_objects(coded.dictionary), items.tolist(), strict=True):
+        found.update({name: n for name, value in attributes.items() if math.isfinite(_number(value))})
     return [name for name, _ in found.most_common()]
+
+
+def _objects(texts: pa.StringArray) -> Iterator[dict[str, Any]]:
+    return (json.loads(text or "{}") for text in texts.to_pylist())
 
 
 def _number(value: Any) -> float:

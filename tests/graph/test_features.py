@@ -1,6 +1,8 @@
 """Numbers of the catalog on the scale of the training window; test_no_leak.py shows that nothing later counts."""
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +56,27 @@ def test_numbers_beyond_float32_are_missing(database: Database, scaling: Scaling
     assert (scaler.centre.tolist(), scaler.reach.tolist()) == (([2], [1]) if scaling == "standard" else ([1], [2]))
     assert scaler(snapshot)[:, 1].tolist() == [1, 1, 0]
     assert scaler(snapshot)[2, 0] == 0
+
+
+def test_each_text_is_parsed_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ['{"price": 1, "size": 2}', '{"price": 3}', '{"price": 1, "size": 2}', '{"price": 3}', '{"price": 3}']
+    rows = [{"item": f"i{n}", "attributes": text} for n, text in enumerate(texts)]
+    upsert_items(database, table_of(ITEMS, rows), recorded_at=0)
+    events = [{"user": "u", "item": f"i{n}", "kind": "view", "occurred_at": n} for n in range(5)]
+    append_events(database, table_of(EVENTS, events), source="test", recorded_at=0)
+    snapshot = take_snapshot(database, as_of=10)
+    parsed: list[str] = []
+
+    def loads(text: str) -> Any:
+        parsed.append(text)
+        return json.JSONDecoder().decode(text)
+
+    monkeypatch.setattr("graph.features.json.loads", loads)
+    scaler = fit_scaler(snapshot, ("price", "size"), "min_max")
+    assert scaler(snapshot)[:, 0].tolist() == [0, 1, 0, 1, 1]
+    assert scaler(snapshot)[:, 3].tolist() == [1, 0, 1, 0, 0]
+    assert parsed == ['{"price":1,"size":2}', '{"price":3}']
+    assert numeric_attributes(snapshot) == ["price", "size"]
 
 
 def test_the_graph_carries_them(snapshot: Snapshot) -> None:
