@@ -3,7 +3,8 @@
     <folder>/manifest.json       format, moment, kinds, and of every file its size and sum; replaced last, in one step
     <folder>/3/….npy             the arrays of the third time that it was written
 
-What the manifest does not name is not there. A file that is the same as last time is linked, not written again.
+What the manifest does not name is not there. A file that is the same as last time is linked, not written again, and
+its sum is the one that it was found to have when it was read.
 """
 
 import json
@@ -13,7 +14,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,14 @@ from graph.threads import in_threads
 FORMAT = 1
 MANIFEST = "manifest.json"
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Checked(NamedTuple):
+    """A file that has the sum that its manifest notes. While it is mapped, no other file takes its inode."""
+
+    path: Path
+    inode: int
+    sum: int
 
 
 def write_state(folder: Path, mirror: Mirror, edges: Edges) -> None:
@@ -59,12 +68,12 @@ def _write(place: Path, draft: Path, mirror: Mirror, edges: Edges) -> None:
 
     def write(name: str) -> tuple[str, dict[str, int]]:
         path, array = place / f"{name}.npy", arrays[name]
-        if (source := _file_of(array)) is not None and source.parent.parent == place.parent.resolve():
-            os.link(source, path)
-        else:
+        file = _file_of(array)
+        if file is None or not _link(file, path):
             np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+            file = None
         sync(path)
-        return path.name, {"bytes": path.stat().st_size, "sum": _sum(path)}
+        return path.name, {"bytes": path.stat().st_size, "sum": _sum(path) if file is None else file.sum}
 
     files = dict(in_threads(write, arrays))
     sync(place)
@@ -90,14 +99,15 @@ def read_state(folder: Path) -> tuple[Mirror, Edges]:
             raise StaleError(f"it has format {content['format']}, this version knows {FORMAT}")
         place = folder / str(int(content["folder"]))
 
-        def checked(name: str) -> Path:
+        def checked(name: str) -> Checked:
             path, noted = place / name, content["files"][name]
-            if path.stat().st_size != noted["bytes"] or _sum(path) != noted["sum"]:
+            status = path.stat()
+            if status.st_size != noted["bytes"] or _sum(path) != noted["sum"]:
                 raise StaleError(f"{path.name} is not what was written")
-            return path
+            return Checked(path.resolve(), status.st_ino, noted["sum"])
 
         # Mapped in this thread alone: a header is parsed by `ast`, which Python 3.11 cannot do in two (cpython#106905).
-        return _state(content, {path.stem: _mapped(path) for path in in_threads(checked, content["files"])})
+        return _state(content, {file.path.stem: _mapped(file) for file in in_threads(checked, content["files"])})
     except FileNotFoundError as error:
         missing = "there is none yet" if not (folder / MANIFEST).exists() else f"{error.filename} is missing"
         raise StaleError(missing) from error
@@ -105,8 +115,21 @@ def read_state(folder: Path) -> tuple[Mirror, Edges]:
         raise StaleError(f"it cannot be read ({error})") from error
 
 
-def _mapped(path: Path) -> npt.NDArray[Any]:
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+def _mapped(file: Checked) -> npt.NDArray[Any]:
+    mapped = np.load(file.path, mmap_mode="r", allow_pickle=False)
+    mapped.checked = file  # the owner of the memory, where _file_of finds it again
+    return np.asarray(mapped)
+
+
+def _link(file: Checked, path: Path) -> bool:
+    """False where it is another folder's, or another file stands now where it stood."""
+    if file.path.parent.parent != path.parent.parent.resolve():
+        return False
+    os.link(file.path, path)
+    if path.stat().st_ino == file.inode:
+        return True
+    path.unlink()
+    return False
 
 
 def _arrays(mirror: Mirror, edges: Edges) -> Arrays:
@@ -173,13 +196,13 @@ def _text_arrays(strings: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.ND
     return text, offsets - offsets[0]
 
 
-def _file_of(array: npt.NDArray[Any]) -> Path | None:
+def _file_of(array: npt.NDArray[Any]) -> Checked | None:
     """The file that the whole array is mapped from, if it is."""
     owner: Any = array
     while owner is not None and not isinstance(getattr(owner, "base", None), mmap.mmap):
         owner = getattr(owner, "base", None)
     whole = owner is not None and (owner.dtype, owner.nbytes) == (array.dtype, array.nbytes)
-    return Path(owner.filename) if whole and owner.ctypes.data == array.ctypes.data else None
+    return getattr(owner, "checked", None) if whole and owner.ctypes.data == array.ctypes.data else None
 
 
 def _sum(path: Path) -> int:

@@ -16,7 +16,8 @@ from graph.build import build_graph
 from graph.snapshot import take_snapshot
 from graph.state import folder as module
 from graph.state.current import Current, current_graph
-from graph.state.folder import MANIFEST, read_state
+from graph.state.folder import MANIFEST, read_state, write_state
+from graph.state.tail import StaleError
 from graph.storage.columns import EVENTS, table_of
 from graph.storage.database import Database
 from graph.storage.events import append_events
@@ -257,3 +258,44 @@ def test_what_did_not_change_is_linked_not_written(
     same = {name for name, inode in after.items() if before[name] == inode}
     assert {"base_data.npy", "base_indices.npy", "users.npy"} <= same
     assert not {"events_id.npy", "changes_data.npy"} & same
+
+
+def test_what_is_linked_keeps_the_sum_that_it_was_read_with(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Added up again, what a disk has spoilt in the meantime would pass for what was written."""
+    folder = tmp_path / "kept"
+    add(sqlite_database, "a", 200)
+    built(sqlite_database, folder, why="there is none yet")
+    state, before = read_state(folder), {path.stat().st_ino for path in place(folder).iterdir()}
+    added_up: set[str] = set()
+    add_up = module._sum
+
+    def noting(path: Path) -> int:
+        added_up.add(path.name)
+        return add_up(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_sum", noting)
+        write_state(folder, *state)
+    linked = {path.name for path in place(folder).iterdir() if path.stat().st_ino in before}
+    assert {"base_data.npy", "events_item.npy"} <= linked
+    assert not linked & added_up
+    state = read_state(folder)
+    flip(place(folder) / "base_data.npy")
+    write_state(folder, *state)
+    with pytest.raises(StaleError, match=r"base_data\.npy is not what was written"):
+        read_state(folder)
+
+
+def test_a_file_put_where_one_was_read_is_not_linked(sqlite_database: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    add(sqlite_database, "a", 200)
+    built(sqlite_database, folder, why="there is none yet")
+    state = read_state(folder)
+    wanted = state[0].users.surrogate.copy()
+    path = place(folder) / "users.npy"
+    path.unlink()
+    np.save(path, wanted + 1)
+    write_state(folder, *state)
+    np.testing.assert_array_equal(read_state(folder)[0].users.surrogate, wanted)
