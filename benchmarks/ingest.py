@@ -12,20 +12,18 @@ are that process's, without PostgreSQL's.
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.postgresql import new_database, postgresql_url
+from benchmarks.timed import Used, timed
 from graph.ingest.cli import LOAD_CACHE_MIB
 from graph.storage.database import Database
 from graph.storage.postgresql import libpq_uri
@@ -67,12 +65,6 @@ CREATE TABLE bare (
 CREATE INDEX bare_user_time ON bare ("user", occurred_at);
 CREATE INDEX bare_time ON bare (occurred_at)
 """
-
-
-class Used(NamedTuple):
-    seconds: float
-    cpu_seconds: float
-    peak_bytes: int
 
 
 def make(folder: Path, rows: int) -> Path:
@@ -143,20 +135,6 @@ def bare(url: str, events: Path, columns: list[str]) -> None:
         cursor.adbc_ingest("bare", batches, mode="append")
     connection.commit()
     connection.close()
-
-
-def timed(command: list[str], environment: dict[str, str], cwd: Path) -> Used:
-    """What a command takes. Raises CalledProcessError."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, stderr=said.decode())
-    return Used(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 @contextmanager

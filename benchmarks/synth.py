@@ -7,8 +7,6 @@ groups and writes them again with the same settings: what the format alone costs
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +14,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from benchmarks.timed import timed
 
 SHOP = ("--users", "2000000", "--items", "200000", "--categories", "5000", "--format", "parquet")
 
@@ -28,21 +28,13 @@ def main() -> None:
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "shop"
-            seconds, cpu, peak = _synth("--events", str(size), "--out", str(out), *SHOP)
+            used = timed([sys.executable, "-m", "server", "synth", "--events", str(size), "--out", str(out), *SHOP])
             copied = _copy(out / "events.parquet", Path(folder) / "copy.parquet")
-            pace = f"{seconds:>8.1f} {size / seconds:>10,.0f} {cpu:>7.1f} {peak:>9,.0f}"
-            print(f"{size:>12,} {pace} {copied:>7.1f} {copied / seconds:>6.2f}", flush=True)
-
-
-def _synth(*arguments: str) -> tuple[float, float, float]:
-    """(wall seconds, CPU seconds, peak MiB) of the command, its start included."""
-    started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "server", "synth", *arguments], stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit("penchant synth failed")
-    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+            pace = f"{used.seconds:>8.1f} {size / used.seconds:>10,.0f} {used.cpu_seconds:>7.1f}"
+            print(
+                f"{size:>12,} {pace} {used.peak_bytes / 2**20:>9,.0f} {copied:>7.1f} {copied / used.seconds:>6.2f}",
+                flush=True,
+            )
 
 
 def _copy(source: Path, target: Path) -> float:
