@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from graph.storage.database import Database
 from graph.storage.kinds import load_kinds
 from graph.storage.postgresql import libpq_uri
-from graph.storage.times import DAY_US
+from graph.storage.times import DAY_US, EVER_US
 from migrations.commands import upgrade
 
 BEGIN_US = 1_700_000_000_000_000
 YEAR_US = 365 * DAY_US
 LOADED_US = BEGIN_US + YEAR_US
-EVER_US = -(2**62)
 ROWS_AT_ONCE = 100_000
 SHARES = {"view": 0.62, "cart": 0.12, "purchase": 0.2, "rating": 0.04, "dislike": 0.02}
 LATE = 0.01

@@ -23,7 +23,6 @@ DIRT: dict[str, tuple[str, ...]] = {
 """kind -> the beginnings of the reasons for which its rows are set aside; a duplicate is counted and does no harm."""
 
 EVENT_DIRT = tuple(kind for kind in DIRT if kind != "cycle")
-DUPLICATE = EVENT_DIRT.index("duplicate")
 
 _ONLY_TEXT = ("ragged",)
 

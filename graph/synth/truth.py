@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from graph.storage.times import format_time
+from graph.storage.times import DAY_US, format_time
 from graph.synth.bursts import BOT_ROWS, CAMPAIGN_SHARE, VIRAL_HALF_LIFE_US, VIRAL_PEAK
 from graph.synth.options import START_US
 from graph.synth.shop import Shop
@@ -77,7 +77,7 @@ def shop_truth(shop: Shop, users: pl.Series, items: pl.Series, categories: pl.Se
                 "item": items[viral.item],
                 "from": format_time(viral.since_us),
                 "peak_share_of_looks": VIRAL_PEAK,
-                "half_life_days": VIRAL_HALF_LIFE_US / 86_400e6,
+                "half_life_days": VIRAL_HALF_LIFE_US / DAY_US,
             }
             for viral in bursts.virals
         ],
