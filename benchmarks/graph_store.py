@@ -27,6 +27,8 @@ ROWS_AT_ONCE = 100_000
 SHARES = {"view": 0.62, "cart": 0.12, "purchase": 0.2, "rating": 0.04, "dislike": 0.02}
 LATE = 0.01
 RETRACTED = 0.002
+NEW = 0.001
+"""Of a day: users and items that came with it, as a share of those there were, and rows that name one of them."""
 
 Columns = dict[str, list[Any]]
 
@@ -60,35 +62,39 @@ def fill(database: Database, shop: Shop) -> None:
     put = _Sqlite(database) if database.is_sqlite else _Postgresql(database)
     put.begin()
     put.rows("user", _externals("u", shop.users))
-    put.rows("item", _externals("i", shop.items))
     n_categories = shop.roots + shop.leaves
     put.rows("category", _externals("c", n_categories))
     parent = [None] * shop.roots + [1 + leaf % shop.roots for leaf in range(shop.leaves)]
     number = list(range(1, n_categories + 1))
-    held: Columns = {"valid_from": [EVER_US], "recorded_at": [BEGIN_US], "deleted": [False], "is_current": [True]}
     versions: Columns = {"id": number, "category_id": number, "parent_id": parent}
     versions["name"] = [f"Category {c}" for c in number]
-    put.rows("category_version", versions | {name: value * n_categories for name, value in held.items()})
-    number = list(range(1, shop.items + 1))
-    versions = {"id": number, "item_id": number, "available": [True] * shop.items}
-    versions["name"] = [f"Item {i}" for i in number]
-    put.rows("item_version", versions | {name: value * shop.items for name, value in held.items()})
-    put.rows(
-        "item_category", {"item_version_id": number, "category_id": (leaf_of_item(shop) + shop.roots + 1).tolist()}
-    )
+    put.rows("category_version", versions | _held(n_categories, EVER_US, BEGIN_US))
+    _put_items(put, shop, 1, leaf_of_item(shop), EVER_US, BEGIN_US)
     for columns in events(shop, kinds):
         put.rows("interaction", columns)
     put.end()
 
 
 def add_day(database: Database, shop: Shop, share: float) -> None:
-    """Appends `share` of the shop's interactions: a day after the year, a tenth of it back-dated, some new users."""
+    """Appends `share` of the interactions: a day after the year, a tenth of it back-dated, with new users and items.
+
+    Users and items that are new have events of the day, each about as many as a user or item that is not.
+    """
     kinds = {kind.name: kind.id for kind in load_kinds(database)}
-    n, new_users = int(shop.interactions * share), shop.users // 1_000
+    n = int(shop.interactions * share)
+    new_users, new_items = (max(int(NEW * count), 1) for count in (shop.users, shop.items))
     put = _Sqlite(database) if database.is_sqlite else _Postgresql(database)
     put.rows("user", _externals("u", new_users, first=shop.users + 1, recorded_at=LOADED_US + 1))
+    leaf = np.random.default_rng(shop.seed + 20).integers(0, shop.leaves, new_items)
+    _put_items(put, shop, shop.items + 1, leaf, LOADED_US, LOADED_US + 1)
     day = Shop(shop.interactions, seed=shop.seed + 1)
+    random = np.random.default_rng(shop.seed + 21)
     for columns in events(day, kinds, first=shop.interactions + 1, n=n, begin=LOADED_US, length=DAY_US):
+        for name, old, new in (("user_id", shop.users, new_users), ("item_id", shop.items, new_items)):
+            number = np.array(columns[name])
+            is_new = random.random(len(number)) < NEW
+            number[is_new] = old + 1 + random.integers(0, new, is_new.sum())
+            columns[name] = number.tolist()
         put.rows("interaction", columns)
     put.end()
 
@@ -145,6 +151,29 @@ def events(
             "occurred_at": when.tolist(),
             "recorded_at": [LOADED_US if begin == BEGIN_US else LOADED_US + 1] * size,
         }
+
+
+def _put_items(
+    put: "_Sqlite | _Postgresql", shop: Shop, first: int, leaf: NDArray[np.int64], valid_from: int, recorded_at: int
+) -> None:
+    """Items from number `first` on, one for each of `leaf`, int64 [items]: which leaf category it is in."""
+    n = len(leaf)
+    number = list(range(first, first + n))
+    put.rows("item", _externals("i", n, first=first, recorded_at=recorded_at))
+    versions: Columns = {
+        "id": number,
+        "item_id": number,
+        "available": [True] * n,
+        "name": [f"Item {i}" for i in number],
+    }
+    put.rows("item_version", versions | _held(n, valid_from, recorded_at))
+    put.rows("item_category", {"item_version_id": number, "category_id": (leaf + shop.roots + 1).tolist()})
+
+
+def _held(n: int, valid_from: int, recorded_at: int) -> Columns:
+    """Columns of n versions that hold from `valid_from` on."""
+    held = {"valid_from": valid_from, "recorded_at": recorded_at, "deleted": False, "is_current": True}
+    return {name: [value] * n for name, value in held.items()}
 
 
 def _externals(letter: str, n: int, *, first: int = 1, recorded_at: int = BEGIN_US) -> Columns:
