@@ -163,8 +163,8 @@ def _explained(database: Database) -> Iterator[None]:
     """Turns what a driver raises into what a person can act on."""
     try:
         yield
-    except (DBAPIError, psycopg.Error) as error:
-        # SQLAlchemy wraps the driver's error, COPY shows it bare.
+    except (DBAPIError, psycopg.Error, sqlite3.Error) as error:
+        # SQLAlchemy wraps the driver's error; COPY, and what goes to a driver's own cursor, shows it bare.
         cause = error.orig if isinstance(error, DBAPIError) else error
         message = (str(cause).strip() or type(cause).__name__).splitlines()[0]
         if "no such table" in message or isinstance(cause, psycopg.errors.UndefinedTable):
@@ -182,6 +182,6 @@ def _explained(database: Database) -> Iterator[None]:
         ) from error
 
 
-def _was_overtaken(error: DBAPIError | psycopg.Error) -> bool:
+def _was_overtaken(error: DBAPIError | psycopg.Error | sqlite3.Error) -> bool:
     cause = error.orig if isinstance(error, DBAPIError) else error
     return getattr(cause, "sqlstate", None) in OVERTAKEN

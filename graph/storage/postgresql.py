@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.dialects import postgresql
@@ -44,8 +45,27 @@ def read_columns(url: URL, sql: str, schema: pa.Schema) -> pa.Table:
 
 @contextmanager
 def stream(url: URL, sql: str, schema: pa.Schema) -> Iterator[Iterator[pa.RecordBatch]]:
-    """The rows of `sql` in batches of `schema`, all of one moment."""
-    with adbc(url) as connection, connection.cursor() as cursor:
+    """The rows of `sql` in batches of `schema`, all of one moment. Raises psycopg's errors, as other statements do."""
+    with _as_psycopg(), adbc(url) as connection, connection.cursor() as cursor:
         cursor.execute(sql)
-        yield (fitted(batch, schema) for batch in cursor.fetch_record_batch())
+        yield (fitted(batch, schema) for batch in _batches(cursor.fetch_record_batch()))
         connection.rollback()
+
+
+def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from reader
+    except OSError as error:  # Arrow's word for a server that went away in the middle
+        raise psycopg.OperationalError(str(error)) from error
+
+
+@contextmanager
+def _as_psycopg() -> Iterator[None]:
+    import adbc_driver_manager
+
+    try:
+        yield
+    except adbc_driver_manager.Error as error:
+        # Without a state it is the connection that failed.
+        kind = psycopg.errors.lookup(error.sqlstate) if error.sqlstate else psycopg.OperationalError
+        raise kind(str(error)) from error
