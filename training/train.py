@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from graph.features import fit_scaler
 from graph.histories import Histories, histories_of
 from graph.snapshot import Snapshot
+from graph.storage.errors import BadInputError
 from training.config import NetConfig, Sizes, default_config
 from training.evaluation.queries import Queries
 from training.fit import FitResult, Progress, fit
@@ -40,11 +42,20 @@ class Learned:
 
 
 def config_for(trained: Snapshot, changes: dict[str, Any]) -> NetConfig:
-    """The defaults for data of this size, with `changes` that the caller insists on."""
+    """The defaults for data of this size, with `changes` that the caller insists on. Raises BadInputError."""
     histories = histories_of(trained)
     steps = int(_steps(histories).sum())
     sizes = Sizes(users=len(histories), items=len(trained.items), events=len(histories.item), steps=steps)
-    return NetConfig(**(default_config(sizes).model_dump() | changes))
+    try:
+        return NetConfig(**(default_config(sizes).model_dump() | changes))
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
+        name = first["loc"][0] if first["loc"] else None  # None: values that do not go together
+        raise BadInputError(
+            f"The net cannot be made so: {said}." if name is None else f"{name} {changes.get(str(name))!r}: {said}.",
+            hint="`penchant train --help` tells what there is.",
+        ) from error
 
 
 def learn(

@@ -3,14 +3,17 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 
+from graph.snapshot import Snapshot
 from graph.storage.errors import BadInputError
 from training.config import NetConfig, Sizes, default_config
 from training.device import choose_device, mixed_precision
+from training.train import config_for
 
 
 @pytest.mark.parametrize(
@@ -87,3 +90,17 @@ print(next(line.split()[1] for line in Path("/proc/self/smaps_rollup").open() if
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert int(result.stdout) > 80_000  # kB
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"feature_scaling": "log"}, "feature_scaling 'log': Input should be 'standard' or 'min_max'."),
+        ({"epochs": 0}, "epochs 0: Input should be greater than 0."),
+        ({"dim": 65}, "The net cannot be made so: dim 65 must be a multiple of heads 2."),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(shop: Snapshot, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInputError) as caught:
+        config_for(shop, changes)
+    assert str(caught.value).startswith(said)
