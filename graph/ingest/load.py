@@ -326,9 +326,11 @@ def load(
     `mended`: the files are rejects files. Raises PenchantError for a file that is bad as a whole, or with more bad rows
     than `tolerance` allows; what was stored before stays and is found again next time.
     """
-    rejects_file = RejectsFile(rejects)
+    rejects_file, complete = RejectsFile(rejects), False
     try:
         run = Load(database, mapping.source, rejects_file, progress, cleaning, tolerance or Tolerance(), mended)
-        return list(run.run(mapping, files))
+        summaries = list(run.run(mapping, files))
+        complete = True
+        return summaries
     finally:
-        rejects_file.close()
+        rejects_file.close(complete=complete)

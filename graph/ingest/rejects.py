@@ -27,7 +27,7 @@ class Reject:
 
 
 class RejectsFile:
-    """Belongs to one run: created with the first reject, and a file of an earlier run goes when there is none."""
+    """Belongs to one run: created with the first reject; a file of an earlier run goes when one ends without any."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,10 +46,11 @@ class RejectsFile:
                 record |= {"delimiter": reject.dialect.delimiter, "quoted": reject.dialect.quoted}
             self._file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
 
-    def close(self) -> None:
+    def close(self, *, complete: bool) -> None:
+        """`complete`: all was read. A load that stopped knows nothing of the rows that an earlier one set aside."""
         if self._file is not None:
             self._file.close()
-        else:
+        elif complete:
             self.path.unlink(missing_ok=True)
 
 

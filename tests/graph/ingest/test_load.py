@@ -245,6 +245,9 @@ def test_rejects_keep_the_row_and_vanish_with_the_next_clean_load(sqlite_shop: S
         },
         {"table": "users", "file": file, "line": 2, "reason": "no id", "row": {"u": None, "age": "30"}},
     ]
+    with pytest.raises(BadInputError):
+        sqlite_shop.load({"users": "v,age\na,30\n"}, users=TABLES["users"])
+    assert sqlite_shop.rejects.exists()  # a load that read nothing has nothing to say of it
     sqlite_shop.load({"users": "u,age\na,30\n"}, users=TABLES["users"])
     assert not sqlite_shop.rejects.exists()
 
