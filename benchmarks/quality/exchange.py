@@ -13,10 +13,10 @@ from training.evaluation.queries import Queries, Seen
 def write_question(path: Path, split: Split, learn_from: Snapshot, queries: Queries, seen: Seen) -> None:
     """One `.npz` of indices, which numpy alone can read: U users, V items, N events, Q users asked about.
 
-    user, item, occurred_at   [N] sorted by user and time: what may be learned from
-    valid_user, valid_item    the next event of each user, to choose when to stop by; empty for a window of events
-    users                     [Q] who is asked about, ascending
-    offsets, history          [Q + 1], […]: what each of them had done before
+    user, item, occurred_at   [N] sorted by user and time, microseconds: what may be learned from
+    valid_user, _item, _at    the next event of each user, to choose when to stop by; empty for a window of events
+    users, asked_at           [Q] who is asked about, ascending, and the moment of the question
+    offsets, history, _at     [Q + 1], […]: what each of them had done before, and when
     category                  [2, m] item, category
     candidates                bool [V]
     exclude_seen              bool: items of a user's history are no candidates
@@ -35,9 +35,12 @@ def write_question(path: Path, split: Split, learn_from: Snapshot, queries: Quer
         occurred_at=events.occurred_at,
         valid_user=validation.users[row],
         valid_item=validation.relevance.indices.astype(np.int32),
+        valid_at=validation.now_us[row],
         users=queries.users,
+        asked_at=queries.now_us,
         offsets=queries.histories.offsets,
         history=queries.histories.item,
+        history_at=queries.histories.occurred_at,
         category=learn_from.item_category,
         candidates=queries.catalog,
         exclude_seen=seen == "exclude",

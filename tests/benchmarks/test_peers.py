@@ -2,7 +2,9 @@
 
 import json
 import textwrap
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,7 @@ from training.evaluation.evaluate import evaluate
 from training.evaluation.protocols import AS_TRAINED, Split, leave_one_out, time_split
 from training.evaluation.queries import Seen
 
+PEERS = Path(__file__).resolve().parents[2] / "benchmarks" / "quality" / "peers"
 POPULARITY = textwrap.dedent("""
     import numpy as np
     from common import arguments, best_items, write_answers
@@ -50,6 +53,16 @@ def store(sqlite_database: Database) -> Database:
     return sqlite_database
 
 
+def common() -> ModuleType:
+    """What the scripts share; they import it by this name from beside themselves."""
+    spec = spec_from_file_location("common", PEERS / "common.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def splits(store: Database) -> list[Split]:
     snapshot = take_snapshot(store, as_of=None)
     return [leave_one_out(snapshot), time_split(snapshot, test_start=snapshot.newest_end - 10 * DAY_US)]
@@ -57,8 +70,7 @@ def splits(store: Database) -> list[Split]:
 
 @pytest.fixture
 def peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Peer:
-    folder = Path(__file__).resolve().parents[2] / "benchmarks" / "quality" / "peers"
-    (tmp_path / "common.py").write_text((folder / "common.py").read_text())
+    (tmp_path / "common.py").write_text((PEERS / "common.py").read_text())
     (tmp_path / "run_popularity.py").write_text(POPULARITY)
     monkeypatch.setattr("benchmarks.quality.peers.HERE", tmp_path)
     return Peer("popularity, asked", "run_popularity.py", "popularity")
@@ -100,4 +112,24 @@ def test_the_question_does_not_hold_the_answer(store: Database, tmp_path: Path) 
         assert len(question["user"]) == len(events)
         assert question["occurred_at"].max() == events.occurred_at.max()
         assert len(question["history"]) == len(split.test.histories.item)
+        assert (question["history_at"] <= np.repeat(question["asked_at"], np.diff(question["offsets"]))).all()
+        newest = np.zeros(question["n_users"], np.int64)
+        np.maximum.at(newest, question["user"], question["occurred_at"])
+        assert (newest[question["valid_user"]] <= question["valid_at"]).all()
         assert len(question["valid_user"]) == (len(split.validation) if split is one_out else 0)
+
+
+def test_sequences_are_as_long_as_nearly_all_histories_and_never_longer_than_ours() -> None:
+    def length_of(*lengths: int) -> int:
+        longest: int = common().length({"offsets": np.concatenate([[0], np.cumsum(lengths)])})
+        return longest
+
+    assert length_of(*range(1, 101)) == 50
+    assert length_of(*[5] * 99, 400) == 5
+    assert length_of(1) == 1
+
+
+def test_the_last_event_of_each_user_is_where_the_next_user_begins() -> None:
+    last = common().last_of_each(np.array([0, 0, 2, 5, 5, 5], np.int32))
+    assert last.tolist() == [False, True, True, False, False, True]
+    assert common().last_of_each(np.zeros(0, np.int32)).tolist() == []

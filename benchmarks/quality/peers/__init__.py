@@ -26,7 +26,16 @@ class Peer:
 
 IMPLICIT = ("implicit==0.7.2", "numpy<2")
 RECTOOLS = ("rectools[torch]==0.19.0", "torch==2.13.0")
-RECBOLE = ("recbole==1.2.1", "torch==2.13.0", "numpy<2", "pandas<2.3", "ray", "thop", "kmeans_pytorch")
+RECBOLE = (
+    "recbole==1.2.1",
+    "torch==2.13.0",
+    "numpy==1.26.4",
+    "pandas==2.1.4",
+    "scipy==1.11.4",  # LightGCN fills a matrix in a way that newer ones no longer have
+    "ray",
+    "thop",
+    "kmeans_pytorch",
+)
 
 PEERS = {
     peer.name: peer

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 BEST = 100
 """Items a user that are handed back: the metrics look at the first 20."""
+LONGEST = 50
+"""Events of a history that a sequential model reads: what the papers give it, and Penchant reads too."""
 BLOCK = 512
 
 
@@ -34,6 +36,19 @@ def histories(question: dict[str, Any], row: int) -> NDArray[np.int32]:
     offsets = question["offsets"]
     items: NDArray[np.int32] = question["history"][offsets[row] : offsets[row + 1]]
     return items
+
+
+def length(question: dict[str, Any]) -> int:
+    """How long the sequences of a model need to be: they are padded, and it computes for an empty place as for another.
+
+    As long as 95 of 100 histories, and LONGEST at most.
+    """
+    return min(LONGEST, int(np.ceil(np.percentile(np.diff(question["offsets"]), 95))))
+
+
+def last_of_each(user: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """bool [n]: each user's last event, of events in which users stand together."""
+    return np.append(user[1:] != user[:-1], True) if len(user) else np.zeros(0, np.bool_)
 
 
 def best_items(

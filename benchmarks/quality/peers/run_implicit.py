@@ -1,40 +1,80 @@
-"""ALS and BPR of `implicit`, with the settings of its documentation and 128 factors. Runs in its own environment."""
+"""ALS and BPR of `implicit`, with settings chosen by each user's last event. Runs in its own environment.
+
+Its defaults are far from the best on sparse data, and it learns in seconds: a few settings are tried, the defaults
+first, and with those that rank the held-out events best it learns again from everything.
+"""
 
 import time
+from itertools import product
+from typing import Any
 
 import numpy as np
-from common import arguments, best_items, histories, write_answers
+from common import arguments, best_items, last_of_each, write_answers
 from implicit.als import AlternatingLeastSquares
 from implicit.bpr import BayesianPersonalizedRanking
 from scipy.sparse import csr_matrix
 
-SETTINGS = {
-    "als": {"factors": 128, "regularization": 0.01, "alpha": 1.0, "iterations": 15},
-    "bpr": {"factors": 128, "learning_rate": 0.01, "regularization": 0.01, "iterations": 100},
+TRIED: dict[str, list[dict[str, Any]]] = {
+    "als": [
+        {"factors": 128, "iterations": 15, "regularization": regularization, "alpha": alpha}
+        for regularization, alpha in product((0.01, 10.0), (1.0, 10.0, 40.0))
+    ],
+    "bpr": [
+        {"factors": 128, "regularization": 0.01, "learning_rate": rate, "iterations": iterations}
+        for rate, iterations in product((0.01, 0.1), (100, 300))
+    ],
 }
+KINDS = {"als": AlternatingLeastSquares, "bpr": BayesianPersonalizedRanking}
+JUDGES = 5000
+"""Users whose last event chooses the settings."""
 
 
 def main() -> None:
     question, options = arguments()
-    shape = (int(question["n_users"]), int(question["n_items"]))
-    counts = csr_matrix((np.ones(len(question["user"]), np.float32), (question["user"], question["item"])), shape)
-    kind = AlternatingLeastSquares if options.model == "als" else BayesianPersonalizedRanking
-    model = kind(**SETTINGS[options.model], random_state=options.seed)
+    n_users, n_items = int(question["n_users"]), int(question["n_items"])
     started = time.perf_counter()
-    model.fit(counts, show_progress=False)
+
+    def learnt(settings: dict[str, Any], user: Any, item: Any) -> Any:
+        model = KINDS[options.model](**settings, random_state=options.seed)
+        model.fit(counts(user, item, (n_users, n_items)), show_progress=False)
+        return model
+
+    user, item = question["user"], question["item"]
+    last = last_of_each(user)
+    judges = np.flatnonzero(last & (np.bincount(user)[user] > 1))
+    judges = np.sort(np.random.default_rng(options.seed).permutation(judges)[:JUDGES])
+    best, settings = -1.0, TRIED[options.model][0]
+    for tried in TRIED[options.model]:
+        model = learnt(tried, user[~last], item[~last])
+        scores = model.user_factors[user[judges]] @ model.item_factors.T
+        if question["exclude_seen"]:
+            scores[counts(user[~last], item[~last], (n_users, n_items))[user[judges]].nonzero()] = -np.inf
+        rank = (scores > scores[np.arange(len(judges)), item[judges], None]).sum(axis=1)
+        quality = np.where(rank < 10, 1 / np.log2(rank + 2), 0).mean()
+        if quality > best:
+            best, settings = quality, tried
+        if time.perf_counter() - started > options.budget_s / 2:  # the rest is for learning
+            break
+    model = learnt(settings, user, item)
     fit_seconds = time.perf_counter() - started
 
+    users = np.asarray(model.user_factors)[question["users"]]
     if options.model == "als":  # factors of the history as it is now
-        rows = [histories(question, row) for row in range(len(question["users"]))]
-        indptr = np.concatenate(([0], np.cumsum([len(row) for row in rows])))
-        asked = csr_matrix((np.ones(indptr[-1], np.float32), np.concatenate(rows), indptr), (len(rows), shape[1]))
-        asked.sum_duplicates()
-        users = np.asarray(model.recalculate_user(np.arange(len(rows)), asked))
-    else:
-        users = np.asarray(model.user_factors)[question["users"]]
+        row = np.repeat(np.arange(len(users)), np.diff(question["offsets"]))
+        users = model.recalculate_user(np.arange(len(users)), counts(row, question["history"], (len(users), n_items)))
     factors = np.asarray(model.item_factors)
-    items, scores = best_items(question, lambda rows: users[rows] @ factors.T)
-    write_answers(question, options, items, scores, fit_seconds=fit_seconds, settings=SETTINGS[options.model])
+    known = users.any(axis=1)  # of whom nothing was learnt is zero, item or user; BPR ranks for such a user by its bias
+
+    def scores_of(rows: Any) -> Any:
+        return np.where(known[rows, None] & factors.any(axis=1), users[rows] @ factors.T, -np.inf)
+
+    items, scores = best_items(question, scores_of)
+    write_answers(question, options, items, scores, fit_seconds=fit_seconds, settings=settings)
+
+
+def counts(user: Any, item: Any, shape: tuple[int, int]) -> csr_matrix:
+    """How often each user had each item."""
+    return csr_matrix((np.ones(len(user), np.float32), (user, item)), shape)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,25 @@
 """SASRec, LightGCN and FDSA of RecBole, with its own settings but for what is said here. Runs in its own environment.
 
-The last event of each user is the library's validation, after which it chooses when to stop. Histories reach back 50
-items, as ours do, and not its 20.
+The last event of each user is the library's validation, after which it chooses when to stop. An epoch in which the time
+runs out is finished: until then there is nothing to answer with.
 """
 
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import arguments, best_items, histories, write_answers
+from common import arguments, best_items, histories, length, write_answers
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.data.interaction import Interaction
 from recbole.utils import get_model, get_trainer, init_seed
 
 MODELS = {"sasrec": "SASRec", "lightgcn": "LightGCN", "fdsa": "FDSA"}
-LENGTH = 50
 
 
 class OutOfTimeError(Exception):
@@ -31,7 +30,8 @@ def main() -> None:
     question, options = arguments()
     sys.argv = sys.argv[:1]  # RecBole reads the command line too
     sequential = options.model != "lightgcn"
-    with tempfile.TemporaryDirectory() as place:
+    longest = length(question)
+    with tempfile.TemporaryDirectory() as place, chdir(place):  # it writes logs wherever it runs
         write_atomic_files(Path(place), question)
         settings: dict[str, Any] = {
             "epochs": 300,
@@ -39,7 +39,9 @@ def main() -> None:
             "eval_args": {"split": {"LS": "valid_only"}, "order": "TO", "group_by": "user", "mode": "full"},
         }
         if sequential:
-            settings |= {"MAX_ITEM_LIST_LENGTH": LENGTH, "train_neg_sample_args": None, "loss_type": "CE"}
+            settings |= {"MAX_ITEM_LIST_LENGTH": longest, "train_neg_sample_args": None, "loss_type": "CE"}
+        else:  # counted in scores, where that of sequential models counts users: its 4096 are one user at a time
+            settings |= {"eval_batch_size": 512 * int(question["n_items"])}
         loaded = {"inter": ["user_id", "item_id", "timestamp"]}
         if options.model == "fdsa":
             settings |= {"selected_features": ["class"]}
@@ -65,7 +67,8 @@ def main() -> None:
         trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
         started = time.perf_counter()
 
-        def after_epoch(_: int, __: float) -> None:
+        def after_epoch(epoch: int, _: float) -> None:
+            settings["epochs_learnt"] = epoch + 1
             if time.perf_counter() - started > options.budget_s:
                 raise OutOfTimeError
 
@@ -85,17 +88,19 @@ def main() -> None:
     def scores_of(rows: Any) -> Any:
         asked = {"user_id": torch.from_numpy(user_ids[rows])}
         if sequential:
-            sequences = np.zeros((len(rows), LENGTH), np.int64)
+            sequences = np.zeros((len(rows), longest), np.int64)
             lengths = np.zeros(len(rows), np.int64)
             for place, row in enumerate(rows):
                 items = known[histories(question, row)]
-                items = items[items > 0][-LENGTH:]
+                items = items[items > 0][-longest:]
                 sequences[place, : len(items)], lengths[place] = items, max(len(items), 1)
             asked |= {"item_id_list": torch.from_numpy(sequences), "item_length": torch.from_numpy(lengths)}
         with torch.no_grad():
             scores = model.full_sort_predict(Interaction(asked)).view(len(rows), -1).numpy()
         dense = scores[:, known]
         dense[:, known == 0] = -np.inf
+        if not sequential:
+            dense[user_ids[rows] == 0] = -np.inf
         return dense
 
     items, scores = best_items(question, scores_of)
