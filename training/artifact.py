@@ -7,6 +7,7 @@ artifacts/m7.12/       manifest.json and what was rebuilt from the events of its
     item_vectors.npy [V, dim]  category_vectors.npy [C, dim]
     user_vectors.npy [U, K, dim]  user_weights.npy [U, K]
     popularity.npy [V]  memories.json  memories/*.npy  gate.json
+    pace.npy  ranker.json  ranker/*.npy               the last two only where there is a ranker
     segments.json  segment_*.npy
 """
 
@@ -23,6 +24,7 @@ from safetensors.torch import load_file
 from scipy import sparse
 
 from graph.ids import IdMap
+from graph.memories.pace import Pace
 from graph.storage.errors import ArtifactError
 from training.artifact_arrays import read_array, read_json, read_table
 from training.artifact_manifest import MANIFEST, MODEL_FILES, Manifest, broken, check_file, model_folder, read_manifest
@@ -32,6 +34,8 @@ from training.memories import Memory, read_memories
 from training.mixture import Mixture
 from training.mixture_net import NetSource
 from training.model import InterestNet
+from training.ranker import Ranker, read_pace, read_ranker
+from training.ranker_features import facts_of
 from training.segments import Segments, read_segments
 
 ITEM_COLUMNS = ("external_id", "id", "name", "available")
@@ -60,6 +64,8 @@ class Artifact:
     popularity: NDArray[np.float32]
     memories: tuple[Memory, ...]
     gate: Gate
+    ranker: Ranker | None
+    pace: Pace
     segments: Segments
 
     @property
@@ -82,7 +88,9 @@ class Artifact:
     @cached_property
     def mixture(self) -> Mixture:
         """The whole model as of this revision: what scores and ranks."""
-        return Mixture(NetSource(self.net, self.item_vectors), self.memories, self.popularity, self.gate)
+        facts = facts_of(self.pace, self.item_categories, self.category_parent)
+        net = NetSource(self.net, self.item_vectors)
+        return Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker)
 
 
 def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
@@ -117,6 +125,8 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
         popularity=read_array(path / "popularity.npy", shape=(n_items,)),
         memories=read_memories(path, n_items),
         gate=read_gate(path),
+        ranker=read_ranker(path),
+        pace=read_pace(path, n_items),
         segments=read_segments(path, dim, n_users),
     )
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from scipy import sparse
 
 from graph.ids import IdMap
+from graph.memories.pace import Pace
 from graph.storage.errors import ArtifactError, ConflictError
 from graph.storage.times import now_us
 from graph.sync import sync, sync_tree
@@ -31,6 +32,7 @@ from training.artifact_manifest import (
 )
 from training.gate import Gate, write_gate
 from training.memories import Memory, write_memories
+from training.ranker import Ranker, write_ranker
 from training.segments import Segments, write_segments
 
 
@@ -53,6 +55,8 @@ class Revision:
     popularity: NDArray[np.float32]
     memories: tuple[Memory, ...]
     gate: Gate
+    ranker: Ranker | None
+    pace: Pace
     segments: Segments
     kinds: tuple[KindEntry, ...]
     as_of: int
@@ -160,6 +164,7 @@ def _write_content(folder: Path, r: Revision) -> None:
         write_array(folder / f"{name}.npy", getattr(r, name).astype(np.float32, copy=False))
     write_memories(folder, r.memories)
     write_gate(folder, r.gate)
+    write_ranker(folder, r.ranker, r.pace)
     write_segments(folder, r.segments)
 
 

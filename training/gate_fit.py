@@ -218,7 +218,14 @@ def _quality(gate: Gate, data: Candidates, objectives: list[Objective]) -> float
 
 
 def ndcg(p: Tensor, objective: Objective) -> float:
-    """Ties count against the target, as in the evaluation: a gate that levels everything must not look good."""
+    return float(ndcgs(p, objective).mean())
+
+
+def ndcgs(p: Tensor, objective: Objective) -> Tensor:
+    """NDCG@10 of each of the objective's queries, of scores [Q, C].
+
+    Ties count against the target, as in the evaluation: a gate that levels everything must not look good.
+    """
     scores = torch.where(objective.allowed, p, -1.0)[objective.queries]
     relevant = objective.relevant[objective.queries]
     best = scores.topk(min(K + 1, scores.shape[1]), dim=1).values
@@ -226,4 +233,4 @@ def ndcg(p: Tensor, objective: Objective) -> float:
     rank = (best[query] >= scores[query, item].unsqueeze(1)).sum(dim=1)
     gain = torch.where(rank <= K, 1 / torch.log2(rank + 1.0), 0.0)
     ideal = (1 / torch.log2(torch.arange(K) + 2.0)).cumsum(0)[relevant.sum(dim=1).clamp(max=K) - 1]
-    return float((torch.zeros(len(scores)).index_add(0, query, gain) / ideal).mean())
+    return torch.zeros(len(scores)).index_add(0, query, gain) / ideal

@@ -1,9 +1,10 @@
-"""The whole model: p(next item) = Σ_k g_k · p_k over the net, the memories and what is popular.
+"""The whole model: p(next item) = Σ_k g_k · p_k over the net, the memories and what is popular, then put in order.
 
     history ─┬─ net        softmax over the catalog          p_net
              ├─ memories   sparse recalls, one a source      p_follows, p_repeats, …
              ├─ popularity the same for everybody            p_popularity
-             └─ features of all these ─ gate ─ weights g that sum to 1
+             ├─ features of all these ─ gate ─ weights g that sum to 1
+             └─ features of the strongest items ─ ranker ─ a factor on each p, after which Σ p is 1 again
 
 Evaluation asks for `scores` (dense), serving for `rank` and `explain` (one user). Who has no history gets popularity.
 """
@@ -22,18 +23,20 @@ from graph.histories import Histories
 from training.gate import Gate
 from training.memories import Memory
 from training.mixture_net import EXACT_ITEMS, NEAREST, Nearest, NetSource, strongest_of
+from training.ranker import Ranker, tilted
+from training.ranker_features import ItemFacts
 
 NET, POPULARITY = "net", "popularity"
 UNION = 1_000
 """Strongest items of each source that `rank` looks at where ranking the whole catalog is too dear."""
 
 _LEAST = np.finfo(np.float32).tiny
-_CHUNK_CELLS = 50_000_000
+_CHUNK_CELLS = 25_000_000
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """`items` [k] best first, `log_probability` [k], `contributions` [k, S]: g_k · p_k by source, summing to p."""
+    """`items` [k] best first, `log_probability` [k], `contributions` [k, S]: what each source adds to p."""
 
     items: Int64s
     log_probability: Float32s
@@ -42,10 +45,11 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What each source says about B users, before it is mixed. `net` is p_net [B, V]."""
+    """What each source says about B users, before it is mixed. `net` is p_net [B, V]; `features` [B, G], the gate's."""
 
     net: Float32s
     recalled: tuple[sparse.csr_array, ...]
+    features: Float64s
     weights: Float32s
 
 
@@ -58,6 +62,9 @@ class Mixture:
     memories: tuple[Memory, ...]
     popularity: Float32s
     gate: Gate
+    facts: ItemFacts
+    ranker: Ranker | None = None
+    """None: the order is the mixture's own."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -66,14 +73,17 @@ class Mixture:
     def with_gate(self, gate: Gate) -> "Mixture":
         return replace(self, gate=gate)
 
+    def with_ranker(self, ranker: Ranker | None) -> "Mixture":
+        return replace(self, ranker=ranker)
+
     def scores(self, histories: Histories, now_us: Int64s) -> Float32s:
         """log p(next item), float32 [B, V]: the exact form that everything else is tested against."""
         chunk = max(1, _CHUNK_CELLS // max(1, len(self.popularity)))
         if not len(histories):
             return np.zeros((0, len(self.popularity)), np.float32)
         pieces = np.array_split(np.arange(len(histories)), -(-len(histories) // chunk))
-        parts = [self._scores(histories.select(rows), now_us[rows]) for rows in pieces]
-        return np.concatenate(parts)
+        parts = [self._probabilities(histories.select(rows), now_us[rows])[0] for rows in pieces]
+        return np.log(np.maximum(np.concatenate(parts), _LEAST))
 
     def rank(
         self,
@@ -91,79 +101,98 @@ class Mixture:
         memory's strongest is ranked, and the whole catalog only if the union holds fewer than k allowed items.
         """
         exact = len(self.popularity) <= EXACT_ITEMS if exact is None else exact
-        user = self.net.users(history)
-        recalled = self._recall(history, np.array([now_us]))
         if exact:
-            return self._rank_all(history, user, recalled, k, allowed)
+            return self._rank_all(history, now_us, k, allowed)
+        user, recalled = self.net.users(history), self._recall(history, np.array([now_us]))
         near = np.unique((nearest or self.net.nearest)(user[0], NEAREST))
-        strong = [r.indices[strongest_of(r.data, UNION)] for r in recalled]
-        candidates = np.unique(np.concatenate([near, *strong, self._popular]))
+        candidates = self._union(near, recalled)
+        n_allowed = len(candidates) if allowed is None else int(allowed[candidates].sum())
+        if n_allowed < k and (allowed is None or int(allowed.sum()) > n_allowed):
+            return self._rank_all(history, now_us, k, allowed)
+        shares = self._shares(candidates, near, user, recalled, history, now_us)
         if allowed is not None:
-            candidates = candidates[allowed[candidates]]
-        if len(candidates) < k and (allowed is None or int(allowed.sum()) > len(candidates)):
-            return self._rank_all(history, user, recalled, k, allowed)
-        log_z = self.net.log_normaliser(user, near)
-        strongest = np.exp(self.net.logits(user, near).max() - log_z)
-        weights = self._weigh(history, recalled, np.array([strongest]))
-        p_net = np.exp(self.net.logits(user, candidates)[0] - log_z)
-        return _best(candidates, self._contributions(candidates, p_net, recalled, weights[0]), k)
+            candidates, shares = candidates[allowed[candidates]], shares[allowed[candidates]]
+        return _best(candidates, shares, k)
 
     def explain(self, history: Histories, now_us: int, items: NDArray[np.integer[Any]]) -> Float32s:
-        """g_k · p_k of one user for some `items` [n], by source: float32 [n, S]; their sum is the probability."""
-        user = self.net.users(history)
-        recalled = self._recall(history, np.array([now_us]))
+        """What each source adds to p of one user, for some `items` [n]: float32 [n, S]; the sum is the probability."""
         if len(self.popularity) <= EXACT_ITEMS:
-            p_net = self.net.probabilities(user)[0]
-            return self._contributions(
-                items, p_net[items], recalled, self._weigh(history, recalled, p_net.max()[None])[0]
-            )
+            p, evidence = self._probabilities(history, np.array([now_us]))
+            return _summing_to(p[0, items], self.by_source(items, evidence.net[0, items], evidence) * evidence.weights)
+        user, recalled = self.net.users(history), self._recall(history, np.array([now_us]))
         near = self.net.nearest(user[0], NEAREST)
-        log_z = self.net.log_normaliser(user, near)
-        weights = self._weigh(history, recalled, np.exp(self.net.logits(user, near).max() - log_z)[None])
-        return self._contributions(items, np.exp(self.net.logits(user, items)[0] - log_z), recalled, weights[0])
+        candidates = self._union(near, recalled, items)
+        shares = self._shares(candidates, near, user, recalled, history, now_us)
+        return shares[np.searchsorted(candidates, items)]
 
     def evidence(self, histories: Histories, now_us: Int64s) -> Evidence:
         """What the gate is fitted on: the sources, and the weights that it gives them now."""
         net = self.net.probabilities(self.net.users(histories))
-        recalled = self._recall(histories, now_us)
-        return Evidence(net, recalled, self._weigh(histories, recalled, net.max(axis=1)))
+        return self._weighed(histories, self._recall(histories, now_us), net)
 
-    def _scores(self, histories: Histories, now_us: Int64s) -> Float32s:
+    def _weighed(self, histories: Histories, recalled: tuple[sparse.csr_array, ...], net: Float32s) -> Evidence:
+        """net: p_net [B, any]; its largest is looked at."""
+        features = features_of(histories, recalled, net.max(axis=1))
+        return Evidence(net, recalled, features, self.gate(features, speaks_of(histories, recalled)))
+
+    def _probabilities(self, histories: Histories, now_us: Int64s) -> tuple[Float32s, Evidence]:
+        """p [B, V], and what it is made of."""
         evidence = self.evidence(histories, now_us)
-        return np.log(np.maximum(mix(evidence.net, evidence.recalled, self.popularity, evidence.weights), _LEAST))
+        p = mix(evidence.net.copy(), evidence.recalled, self.popularity, evidence.weights)
+        if self.ranker is None:
+            return p, evidence
 
-    def _rank_all(
-        self,
-        history: Histories,
-        user: Float32s,
-        recalled: tuple[sparse.csr_array, ...],
-        k: int,
-        allowed: Bools | None,
-    ) -> Ranking:
-        p_net = self.net.probabilities(user)
-        weights = self._weigh(history, recalled, p_net.max(axis=1))
-        p = mix(p_net.copy(), recalled, self.popularity, weights)[0]
+        def of_items(items: Int64s) -> Float32s:
+            return self.by_source(items, np.take_along_axis(evidence.net, items, axis=1), evidence)
+
+        user = evidence.features
+        return tilted(self.ranker, self.facts, p, None, of_items, histories, now_us, user).apply(p), evidence
+
+    def _rank_all(self, history: Histories, now_us: int, k: int, allowed: Bools | None) -> Ranking:
+        p, evidence = self._probabilities(history, np.array([now_us]))
+        p = p[0]
         if allowed is not None:
             p[~allowed] = -1
         best = strongest_of(p, k)
         best = best[p[best] >= 0]
-        return _best(best, self._contributions(best, p_net[0, best], recalled, weights[0]), k)
+        shares = self.by_source(best, evidence.net[0, best], evidence) * evidence.weights
+        return _best(best, _summing_to(p[best], shares), k)
+
+    def _union(
+        self, near: NDArray[np.integer[Any]], recalled: Sequence[sparse.csr_array], *more: NDArray[np.integer[Any]]
+    ) -> Int64s:
+        strong = [r.indices[strongest_of(r.data, UNION)] for r in recalled]
+        return np.unique(np.concatenate([near, *strong, self._popular, *more]))
+
+    def _shares(
+        self,
+        items: Int64s,
+        near: NDArray[np.integer[Any]],
+        user: Float32s,
+        recalled: tuple[sparse.csr_array, ...],
+        history: Histories,
+        now_us: int,
+    ) -> Float32s:
+        """What each source adds to p of some `items` [n] of one user, [n, S], where the sum over the net's catalog is
+        estimated and candidates are chosen among these items alone."""
+        log_z = self.net.log_normaliser(user, near)
+        evidence = self._weighed(history, recalled, np.exp(self.net.logits(user, near) - log_z))
+        sources = self.by_source(items, np.exp(self.net.logits(user, items)[0] - log_z), evidence)
+        shares = sources * evidence.weights
+        if self.ranker is None:
+            return shares
+        p = shares.sum(axis=1)[None]
+        now, user_features = np.array([now_us]), evidence.features
+        change = tilted(self.ranker, self.facts, p, items, lambda place: sources[place], history, now, user_features)
+        return _summing_to(change.apply(p)[0], shares)
+
+    def by_source(self, items: NDArray[np.integer[Any]], p_net: Float32s, evidence: Evidence) -> Float32s:
+        """p_k of each source at some items: [n] of one user -> [n, S]; [B, C] -> [B, C, S]."""
+        columns = [p_net, *(values_at(recalled, items) for recalled in evidence.recalled), self.popularity[items]]
+        return np.stack(columns, axis=-1).astype(np.float32)
 
     def _recall(self, histories: Histories, now_us: Int64s) -> tuple[sparse.csr_array, ...]:
         return tuple(memory.recall(histories, now_us) for memory in self.memories)
-
-    def _weigh(self, histories: Histories, recalled: Sequence[sparse.csr_array], strongest: NDArray[Any]) -> Float32s:
-        return self.gate(features_of(histories, recalled, strongest), speaks_of(histories, recalled))
-
-    def _contributions(
-        self,
-        items: NDArray[np.integer[Any]],
-        p_net: NDArray[Any],
-        recalled: Sequence[sparse.csr_array],
-        weights: Float32s,
-    ) -> Float32s:
-        columns = [p_net, *(values_at(r, items) for r in recalled), self.popularity[items]]
-        return (np.stack(columns, axis=1) * weights).astype(np.float32)
 
     @cached_property
     def _popular(self) -> Int64s:
@@ -182,6 +211,12 @@ def mix(net: Float32s, recalled: Sequence[sparse.csr_array], popularity: Float32
     return p
 
 
+def gate_features(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """What the columns of `features_of` are called."""
+    of_memories = (f"user_{what}_{name}" for name in sources[1:-1] for what in ("named_by", "strongest"))
+    return "user_history", "user_strongest_net", *of_memories
+
+
 def features_of(histories: Histories, recalled: Sequence[sparse.csr_array], strongest_net: NDArray[Any]) -> Float64s:
     """What the gate looks at, [B, 2 + 2 · memories]: the logs of the history's length, of the net's strongest
     probability, and for each memory of how many items it recalls and of the strongest probability among them."""
@@ -198,13 +233,23 @@ def speaks_of(histories: Histories, recalled: Sequence[sparse.csr_array]) -> Boo
 
 
 def values_at(recalled: sparse.csr_array, items: NDArray[np.integer[Any]]) -> Float32s:
-    """Row 0 of a recall at `items` [n], 0 where it has none. A recall never names an item twice."""
-    order = np.argsort(recalled.indices)
-    known = recalled.indices[order]
-    if not len(known):
-        return np.zeros(len(items), np.float32)
-    place = np.minimum(np.searchsorted(known, items), len(known) - 1)
-    return np.where(known[place] == items, recalled.data[order[place]], 0).astype(np.float32)
+    """What each row of a recall [B, V] has at its items [B, C] (or of one row [n]), 0 where it does not name them."""
+    rows = items.reshape(recalled.shape[0], -1)
+    found = np.empty(rows.shape, np.float32)
+    whole = np.zeros(recalled.shape[1], np.float32)
+    for row, wanted in enumerate(rows):
+        part = slice(recalled.indptr[row], recalled.indptr[row + 1])
+        whole[recalled.indices[part]] = recalled.data[part]
+        found[row] = whole[wanted]
+        whole[recalled.indices[part]] = 0
+    return found.reshape(items.shape)
+
+
+def _summing_to(p: Float32s, shares: Float32s) -> Float32s:
+    """The shares [n, S] in the same proportions, so that they sum to p [n]."""
+    total = np.maximum(shares.sum(axis=1), _LEAST)
+    scaled: Float32s = (shares * (p / total)[:, None]).astype(np.float32)
+    return scaled
 
 
 def _row_max(matrix: sparse.csr_array) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from graph.arrays import Float32s
 from graph.build import build_graph
 from graph.features import Scaler, add_features
 from graph.histories import Histories, histories_of
+from graph.memories.pace import pace_of
 from graph.schema import CATEGORY, ITEM
 from graph.snapshot import Snapshot
 from graph.storage.errors import ArtifactError
@@ -30,6 +31,8 @@ from training.memories_fit import popular, refit
 from training.mixture import Mixture
 from training.mixture_net import NetSource, item_vectors_of
 from training.model import InterestNet
+from training.ranker import Ranker
+from training.ranker_features import ItemFacts, facts_of
 from training.segments import Segments, one_vector
 from training.segments_fit import find_segments, with_members
 
@@ -48,6 +51,7 @@ class Model:
     kinds: tuple[KindEntry, ...]
     vector_space: str
     segments: Segments | None = None
+    ranker: Ranker | None = None
 
 
 def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
@@ -86,7 +90,14 @@ def mixture_of(
         memories=refit(model.memories, snapshot),
         popularity=popular(histories, snapshot.as_of, model.popularity_half_life_days),
         gate=model.gate,
+        facts=item_facts(snapshot),
+        ranker=model.ranker,
     )
+
+
+def item_facts(snapshot: Snapshot) -> ItemFacts:
+    """What the ranker looks up of each item, from the snapshot's events and catalog."""
+    return facts_of(pace_of(histories_of(snapshot)), item_categories_of(snapshot), snapshot.category_parent)
 
 
 def check_kinds(learned: Sequence[KindEntry], snapshot: Snapshot) -> None:
@@ -136,6 +147,8 @@ def revision_of(
         popularity=mixture.popularity,
         memories=mixture.memories,
         gate=mixture.gate,
+        ranker=mixture.ranker,
+        pace=mixture.facts.pace,
         segments=segments,
         kinds=model.kinds,
         as_of=snapshot.as_of,

@@ -28,6 +28,7 @@ def model_of(artifact: Artifact) -> Model:
         kinds=artifact.manifest.kinds,
         vector_space=artifact.manifest.vector_space,
         segments=artifact.segments,
+        ranker=artifact.ranker,
     )
 
 

@@ -1,4 +1,4 @@
-"""Training, in order: the net on the graph of the training part, the memories, the gate on validation queries.
+"""Training, in order: the net on the graph of the training part, the memories, gate and ranker on validation queries.
 
 `learn` needs no store: two snapshots' worth of arrays in, a `Model` out. The command around it is in `cli.py`.
 """
@@ -21,12 +21,14 @@ from training.fit import FitResult, Progress, fit
 from training.gate_fit import fit_gate, neutral_gate
 from training.memories_fit import choose_memories, choose_popularity, popular, sample
 from training.mixture import NET, POPULARITY, Mixture
-from training.mixture_build import Model, Stage, graph_of, kinds_of
+from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
 from training.mixture_net import NetSource, item_vectors_of
+from training.ranker_fit import fit_ranker
 from training.validation import Validation
 
 GATE_QUERIES = 4_000
 NET_QUERIES = 4_000
+RANKER_QUERIES = 12_000
 RARE_REPEATS = 0.01
 """Where fewer of what users do next are items they had before, nobody comes back: seen items are then no candidates."""
 
@@ -104,9 +106,14 @@ def learn(
         memories=memories,
         popularity=popular(histories, trained.as_of, half_life),
         gate=neutral_gate(sources, 2 + 2 * len(memories)),
+        facts=item_facts(trained),
     )
     mixture = mixture.with_gate(fit_gate(mixture, sample(validation, GATE_QUERIES), exclude_seen=exclude_seen))
-    model = Model(net, mixture.gate, memories, half_life, kinds_of(trained), vector_space)
+    stage("ranker")
+    some = sample(validation, RANKER_QUERIES)
+    mixture = mixture.with_ranker(fit_ranker(mixture, some, exclude_seen=exclude_seen, seed=config.seed))
+    kinds = kinds_of(trained)
+    model = Model(net, mixture.gate, memories, half_life, kinds, vector_space, ranker=mixture.ranker)
     return Learned(model, mixture, result, exclude_seen)
 
 

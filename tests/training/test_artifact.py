@@ -13,12 +13,14 @@ import torch
 from scipy import sparse
 
 from graph.ids import IdMap
+from graph.memories.pace import Pace
 from graph.storage.errors import ArtifactError, ConflictError
 from training.artifact import load_artifact
 from training.artifact_manifest import file_entry, read_manifest, write_manifest
 from training.artifact_publish import Revision, publish_model, publish_revision
 from training.gate import Gate
 from training.memories import ItemToItem, Repeats
+from training.ranker import Ranker
 from training.segments import CategoryLift, Segment, Segments, no_segments
 
 ITEMS, USERS, CATEGORIES, DIM = 5, 3, 2, 4
@@ -52,6 +54,10 @@ def a_revision(**changes: Any) -> Revision:
             Repeats("repeats", 120.0),
         ),
         "gate": Gate(("net", "follows"), np.ones((2, 2)), np.zeros(2), np.zeros(2), np.ones(2)),
+        "ranker": Ranker(
+            ("a", "b"), vectors(2), np.ones(2, np.float32), ((vectors(3, 2), vectors(3)), (vectors(1, 3), vectors(1)))
+        ),
+        "pace": Pace(np.array([5, 1 << 32], np.int64), ITEMS),
         "segments": Segments((segment,), vectors(1, DIM), np.zeros(DIM, np.float32), 8.0, *members),
         "kinds": ({"name": "purchase", "weight": 1.0, "sign": 1, "half_life_days": None},),
         "as_of": 1_000,

@@ -132,11 +132,14 @@ def _window_queries(before: Snapshot, whole: Snapshot) -> Queries:
 
 
 def _target_queries(before: Snapshot, events: Events, target: Bools) -> Queries:
-    """One relevant item a user: the event that `target` marks, after everything of the user's in `before`."""
+    """One relevant item a user: the event that `target` marks, after everything of the user's in `before`.
+
+    They are asked when the user did what stands last in the history: when the next event comes is not known.
+    """
     users = events.user[target]
     histories = histories_of(before).select(users)
-    row = np.arange(len(users))
-    return queries_of(users, histories, events.occurred_at[target], row, events.item[target], before.item_exists)
+    row, now_us = np.arange(len(users)), histories.occurred_at[histories.offsets[1:] - 1]
+    return queries_of(users, histories, now_us, row, events.item[target], before.item_exists)
 
 
 def _shuffled_days(events: Events) -> Events:

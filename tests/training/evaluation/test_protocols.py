@@ -97,6 +97,12 @@ def test_leave_one_out_by_position(make_snapshot: Make) -> None:
     assert split.test.histories.step.tolist() == [0, 1, 2]
 
 
+def test_left_out_events_do_not_tell_when_they_come(make_snapshot: Make) -> None:
+    split = leave_one_out(make_snapshot([(0, 0, 1), (0, 1, 5), (0, 2, 30), (0, 3, 90)], n_items=4))
+    assert split.validation.now_us.tolist() == [5 * DAY_US]
+    assert split.test.now_us.tolist() == [30 * DAY_US]
+
+
 def test_leave_one_out_is_not_about_dislikes(make_snapshot: Make) -> None:
     rows = [(0, 0, 1), (0, 1, 2), (0, 2, 3), (0, 3, 4)]
     split = leave_one_out(make_snapshot(rows, n_items=4, kinds=[0, 0, 0, 1]))
