@@ -193,8 +193,8 @@ class Contribution(google.protobuf.message.Message):
     most 63 bytes.
     """
     share: builtins.float
-    """Probability that this part brings (its gate weight times its own probability), 0 to 1. An item's shares add up to
-    exp(score).
+    """Probability that this part brings, 0 to 1: the item's probability in proportion to what each part says of it (its
+    gate weight times its own probability). An item's shares add up to exp(score).
     """
     def __init__(
         self,
