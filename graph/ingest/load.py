@@ -3,6 +3,7 @@
 Every batch is one transaction and every write is idempotent, so a load that was interrupted is simply run again.
 """
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -239,6 +240,9 @@ class Load:
             self._reject(batch.rejects, summary)
             if batch.rows.height:
                 yield batch, normal
+                # A statement of SQLAlchemy is a cycle that holds what it was run with: the ids of a batch. Python would
+                # come round to them only after many batches, for they are few objects, if large ones.
+                gc.collect()
         for path, names in found.items():
             missing = [name for name in dict.fromkeys(table.optional()) if names and name not in names]
             summary.notes += [f"no line of {path.name} has {name!r}" for name in missing]

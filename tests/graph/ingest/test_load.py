@@ -1,5 +1,6 @@
 """Files end up in the store once, whatever happens; what cannot be used ends up in the rejects file with its line."""
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,22 @@ def test_unknown_items_are_created_when_asked(shop: Shop) -> None:
     assert shop.database is not None
     stub = get_items(shop.database, ["99"])["99"]
     assert (stub.name, stub.valid_from) == (None, parse_time("2019-01-01"))
+
+
+def test_what_a_batch_was_written_with_goes_with_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory stays flat however many batches there are, also where Python is not about to look for cycles."""
+    monkeypatch.setattr(streams, "BLOCK_BYTES", 4_000)
+    rows = "".join(f"user{n:05},1,2020-01-01\n" for n in range(4_000))
+    gc.collect()
+    gc.disable()
+    try:
+        events = shop.load({"events": f"u,i,t\n{rows}"}, events={**EVENTS, "unknown_items": "create"})["events"]
+        lists = [each for each in gc.get_objects() if isinstance(each, list) and len(each) > 100]
+        left = sum(isinstance(each[0], str) and each[0].startswith("user0") for each in lists)
+    finally:
+        gc.enable()
+    assert events.counts["accepted"] == 4_000
+    assert left <= 4  # of the last batch; without collecting several for each of twenty
 
 
 def test_repeated_catalog_rows(sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
