@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from training.evaluation.queries import Seen
 
 COMPARED = ("ndcg@10", "recall@10")
 BOOTSTRAP_SEED = 0
+TEST_READS = "test-reads.jsonl"
 _SHOWN = {
     "recall@5": "R@5", "recall@10": "R@10", "recall@20": "R@20", "ndcg@5": "N@5", "ndcg@10": "N@10", "ndcg@20": "N@20",
     "mrr@10": "MRR@10", "hit_rate@10": "Hit@10", "coverage@10": "Cov@10", "new_hits@10": "New@10",
@@ -38,7 +39,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a number needs to be quoted: protocol, data, code, seeds, date."""
+    """Everything that a number needs to be quoted: protocol, data, code, the model's settings, seeds, date."""
 
     protocol: str
     settings: Mapping[str, Any]
@@ -52,6 +53,7 @@ class Report:
     created_at: int
     results: Sequence[Result]
     comparisons: Sequence[Comparison]
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_report(
@@ -62,8 +64,12 @@ def make_report(
     model: str | None = None,
     model_seed: int | None = None,
     rivals: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
 ) -> Report:
-    """`rivals` are the names of the results to compare with all others of their column, the model's usually."""
+    """`rivals` are the names of the results to compare with all others of their column, the model's usually.
+
+    `config`: what the model was trained with.
+    """
     return Report(
         protocol=split.protocol,
         settings=dict(split.settings),
@@ -77,11 +83,16 @@ def make_report(
         created_at=now_us(),
         results=results,
         comparisons=[c for ours in results if ours.model in rivals for c in _compare(ours, results, rivals)],
+        config=config or {},
     )
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """NAME.json with means and intervals, NAME.npz with every user's metrics. Returns the path of the JSON."""
+    """NAME.json with means and intervals, NAME.npz with every user's metrics. Returns the path of the JSON.
+
+    A line in TEST_READS says that the test was read once more, by which code and with which settings: whoever reads it
+    often and keeps the best has tuned on it, and here it shows.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     stamp = format_time(report.created_at).replace(":", "").replace("-", "")
     name = "-".join(filter(None, [report.protocol, report.settings.get("order"), report.seen, report.model, stamp]))
@@ -92,6 +103,9 @@ def write_report(report: Report, folder: Path) -> Path:
     path.write_text(json.dumps(as_json(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     columns = {f"{r.column}/{r.model}/{metric}": v for r in report.results for metric, v in r.per_user.items()}
     np.savez_compressed(path.with_suffix(".npz"), **columns)  # type: ignore[arg-type]
+    read = {name: value for name, value in as_json(report).items() if name not in ("results", "comparisons")}
+    with (folder / TEST_READS).open("a", encoding="utf-8") as log:
+        log.write(json.dumps(read | {"report": path.name}, allow_nan=False) + "\n")
     return path
 
 

@@ -91,6 +91,7 @@ def run(
         model=artifact.version if artifact else None,
         model_seed=config.get("net", {}).get("seed"),
         rivals=sorted(ours),
+        config=config,
     )
 
 

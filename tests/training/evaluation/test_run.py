@@ -17,7 +17,7 @@ from graph.storage.errors import BadInputError, NotFoundError
 from graph.storage.events import append_events
 from graph.storage.times import DAY_US
 from training.evaluation.protocols import AS_TRAINED, REFRESHED, leave_one_out, time_split
-from training.evaluation.report import as_json, comparison_table, make_report, table_of, write_report
+from training.evaluation.report import TEST_READS, as_json, comparison_table, make_report, table_of, write_report
 from training.evaluation.run import Options, require_unseen, run
 
 Make = Callable[..., Snapshot]
@@ -67,6 +67,10 @@ def test_a_file_per_run_with_all_that_a_number_needs(shop: Database, tmp_path: P
     assert written["settings"] == {"order": "shuffled", "shuffle_seed": 0}
     for wanted in ("data_hash", "code_revision", "seeds", "created_at", "known_at", "seen", "users"):
         assert written[wanted] not in (None, "")
+    reads = [json.loads(line) for line in (tmp_path / "out" / TEST_READS).read_text().splitlines()]
+    assert [read["report"] for read in reads] == [first.name, second.name]
+    assert reads[0]["code_revision"] == written["code_revision"]
+    assert "results" not in reads[0]
     with np.load(first.with_suffix(".npz")) as arrays:
         kept = arrays["refreshed/popularity/ndcg@10"]
     np.testing.assert_array_equal(kept, report.results[2].per_user["ndcg@10"])
