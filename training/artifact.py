@@ -31,7 +31,7 @@ from training.artifact_manifest import MANIFEST, MODEL_FILES, Manifest, broken, 
 from training.config import NetConfig
 from training.gate import Gate, read_gate
 from training.memories import Memory, read_memories
-from training.mixture import Mixture
+from training.mixture import Mixture, ranker_features
 from training.mixture_net import NetSource
 from training.model import InterestNet
 from training.ranker import Ranker, read_pace, read_ranker
@@ -87,10 +87,13 @@ class Artifact:
 
     @cached_property
     def mixture(self) -> Mixture:
-        """The whole model as of this revision: what scores and ranks."""
+        """The whole model as of this revision: what scores and ranks. Raises ArtifactError when parts do not fit."""
         facts = facts_of(self.pace, self.item_categories, self.category_parent)
         net = NetSource(self.net, self.item_vectors)
-        return Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker)
+        mixture = Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker)
+        if self.ranker is not None and self.ranker.names != ranker_features(mixture.sources):
+            raise broken(self.path / "ranker.json", "reads other features than this version of penchant has")
+        return mixture
 
 
 def load_artifact(path: Path, *, verify: bool = True) -> Artifact:

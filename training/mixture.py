@@ -24,7 +24,7 @@ from training.gate import Gate
 from training.memories import Memory
 from training.mixture_net import EXACT_ITEMS, NEAREST, Nearest, NetSource, strongest_of
 from training.ranker import Ranker, tilted
-from training.ranker_features import ItemFacts
+from training.ranker_features import ItemFacts, feature_names
 
 NET, POPULARITY = "net", "popularity"
 UNION = 1_000
@@ -215,6 +215,11 @@ def gate_features(sources: tuple[str, ...]) -> tuple[str, ...]:
     """What the columns of `features_of` are called."""
     of_memories = (f"user_{what}_{name}" for name in sources[1:-1] for what in ("named_by", "strongest"))
     return "user_history", "user_strongest_net", *of_memories
+
+
+def ranker_features(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """What a ranker over these sources reads, in the order of its columns."""
+    return *feature_names(sources), *gate_features(sources)
 
 
 def features_of(histories: Histories, recalled: Sequence[sparse.csr_array], strongest_net: NDArray[Any]) -> Float64s:

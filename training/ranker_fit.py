@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from graph.arrays import Bools, Float32s, Int64s
 from training.evaluation.queries import Queries
 from training.gate_fit import Objective, ndcgs
-from training.mixture import Mixture, gate_features, mix
+from training.mixture import Mixture, mix, ranker_features
 from training.ranker import Ranker, had_mask, inputs
-from training.ranker_features import choose, feature_names
+from training.ranker_features import choose
 
 WIDTH = 64
 DROPOUT = 0.1
@@ -65,7 +65,7 @@ def fit_ranker(mixture: Mixture, queries: Queries, *, exclude_seen: bool, seed: 
     data = collect(mixture, queries)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(data)))
     judges, others = order[: round(JUDGES * len(data))], order[round(JUDGES * len(data)) :]
-    names = (*feature_names(mixture.sources), *gate_features(mixture.sources))
+    names = ranker_features(mixture.sources)
     trial = _fitted(names, data.select(others), exclude_seen=exclude_seen, seed=seed)
     if not is_better(trial, data.select(judges), exclude_seen=exclude_seen):
         return None

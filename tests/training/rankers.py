@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from training.mixture import Mixture, gate_features
+from training.mixture import Mixture, ranker_features
 from training.ranker import Ranker
-from training.ranker_features import feature_names
 
 
 def random_ranker(mixture: Mixture) -> Ranker:
     """One that was never fitted, and turns everything upside down."""
     random = np.random.default_rng(3)
-    names = (*feature_names(mixture.sources), *gate_features(mixture.sources))
+    names = ranker_features(mixture.sources)
     layers = [(8, len(names)), (8, 8), (1, 8)]
     arrays = tuple(
         (

@@ -14,10 +14,13 @@ from graph.memories.pace import pace_of
 from graph.storage.errors import ArtifactError
 from graph.storage.times import DAY_US
 from tests.training.rankers import random_ranker
+from training.artifact import load_artifact
+from training.artifact_publish import publish_model, publish_revision
 from training.evaluation.evaluate import evaluate
 from training.evaluation.protocols import Split
 from training.evaluation.queries import Queries
 from training.mixture import Mixture
+from training.mixture_build import mixture_of, revision_of
 from training.ranker import Ranker, read_ranker, write_ranker
 from training.ranker_features import HAD, NEW, Candidates, choose, facts_of, feature_names, features
 from training.ranker_fit import fit_ranker
@@ -142,6 +145,19 @@ def test_it_comes_back_from_disk(tmp_path: Path, ranker: Ranker, learned: Learne
         read_ranker(tmp_path)
     (tmp_path / "ranker.json").unlink()
     assert read_ranker(tmp_path) is None
+
+
+def test_an_artifact_ranks_as_the_model_did(learned: Learned, split: Split, ranker: Ranker, tmp_path: Path) -> None:
+    model = replace(learned.model, ranker=ranker)
+    mixture, asked = mixture_of(model, split.trained), split.validation
+    publish_model(tmp_path, 1, model.net.state_dict(), model.net.config.model_dump(mode="json"))
+    revision = revision_of(model, mixture, split.trained, config={}, metrics={})
+    artifact = load_artifact(publish_revision(tmp_path, 1, 1, revision))
+    scores = artifact.mixture.scores(asked.histories, asked.now_us)
+    np.testing.assert_allclose(scores, mixture.scores(asked.histories, asked.now_us), rtol=1e-4, atol=1e-4)
+    other = replace(revision, ranker=replace(ranker, names=("another", *ranker.names[1:])))
+    with pytest.raises(ArtifactError, match="reads other features"):
+        _ = load_artifact(publish_revision(tmp_path, 1, 2, other)).mixture
 
 
 @pytest.fixture
