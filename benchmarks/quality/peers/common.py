@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +72,12 @@ def best_items(
     return np.concatenate(items), np.concatenate(scores)
 
 
+def peak_bytes() -> int:
+    """The largest resident memory of this process; `ru_maxrss` would begin with that of the one that started it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
 def write_answers(
     question: dict[str, Any],
     options: argparse.Namespace,
@@ -86,7 +91,7 @@ def write_answers(
     np.savez(options.answers, users=question["users"], items=items, scores=scores)
     about = {
         "fit_seconds": round(fit_seconds, 1),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": peak_bytes(),
         "seed": options.seed,
         "settings": settings,
         "finished_at": time.time(),
