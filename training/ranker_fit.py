@@ -27,7 +27,7 @@ BATCH = 128
 JUDGES = 1 / 3
 FEWEST_QUERIES = 200
 """With fewer nothing is learned that the next few would not overturn."""
-SURE = 2.0
+SURE = 3.0
 _CHUNK_CELLS = 25_000_000
 
 
@@ -97,7 +97,7 @@ def _collected(mixture: Mixture, queries: Queries) -> tuple[Float32s, Float32s, 
 
 
 def is_better(ranker: Ranker, data: Data, *, exclude_seen: bool) -> bool:
-    """Whether it gains more NDCG@10 than twice the standard error of the gain, and loses in no ranking.
+    """Whether it gains more NDCG@10 than three standard errors of the gain, and loses in no ranking.
 
     Gains are relative, and summed over the rankings: cross-entropy may trade the order of all items for that of new.
     """
