@@ -20,7 +20,7 @@ from graph.arrays import Bools, Float32s, Float64s, Int64s
 from graph.histories import Histories
 from training.evaluation.queries import Queries
 from training.gate import Gate
-from training.mixture import Evidence, Mixture, features_of, speaks_of
+from training.mixture import Evidence, Mixture, features_of, pieces_of, speaks_of
 from training.mixture_net import strongest_of
 
 STRONGEST = 100
@@ -30,7 +30,6 @@ STEPS = (4.0, 2.0, 1.0, 0.5, 4.0, 2.0, 1.0, 0.5, 0.25)
 K = 10
 LIKELIHOOD = 0.002
 """A nat of cross-entropy weighs as much as 0.2 % of NDCG: of gates that rank alike the likelier one is kept."""
-_CHUNK_CELLS = 25_000_000
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def collect(
     rows: list[_Query] = []
     features, speaks = [], []
     offsets, relevant_items = queries.relevance.indptr, queries.relevance.indices
-    for part in np.array_split(np.arange(n), max(1, -(-n * n_items // _CHUNK_CELLS))):
+    for part in pieces_of(n, n_items):
         histories = queries.histories.select(part)
         evidence = mixture.evidence(histories, queries.now_us[part])
         features.append(features_of(histories, evidence.recalled, evidence.net.max(axis=1)))

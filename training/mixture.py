@@ -11,7 +11,7 @@ Evaluation asks for `scores` (dense), serving for `rank` and `explain` (one user
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -78,10 +78,7 @@ class Mixture:
 
     def scores(self, histories: Histories, now_us: Int64s) -> Float32s:
         """log p(next item), float32 [B, V]: the exact form that everything else is tested against."""
-        chunk = max(1, _CHUNK_CELLS // max(1, len(self.popularity)))
-        if not len(histories):
-            return np.zeros((0, len(self.popularity)), np.float32)
-        pieces = np.array_split(np.arange(len(histories)), -(-len(histories) // chunk))
+        pieces = pieces_of(len(histories), len(self.popularity))
         parts = [self._probabilities(histories.select(rows), now_us[rows])[0] for rows in pieces]
         return np.log(np.maximum(np.concatenate(parts), _LEAST))
 
@@ -118,7 +115,7 @@ class Mixture:
         """What each source adds to p of one user, for some `items` [n]: float32 [n, S]; the sum is the probability."""
         if len(self.popularity) <= EXACT_ITEMS:
             p, evidence = self._probabilities(history, np.array([now_us]))
-            return _summing_to(p[0, items], self.by_source(items, evidence.net[0, items], evidence) * evidence.weights)
+            return _summing_to(p[0, items], self._by_source(items, evidence.net[0, items], evidence) * evidence.weights)
         user, recalled = self.net.users(history), self._recall(history, np.array([now_us]))
         near = self.net.nearest(user[0], NEAREST)
         candidates = self._union(near, recalled, items)
@@ -137,16 +134,20 @@ class Mixture:
 
     def _probabilities(self, histories: Histories, now_us: Int64s) -> tuple[Float32s, Evidence]:
         """p [B, V], and what it is made of."""
-        evidence = self.evidence(histories, now_us)
-        p = mix(evidence.net.copy(), evidence.recalled, self.popularity, evidence.weights)
+        p, evidence = self.mixed(histories, now_us)
         if self.ranker is None:
             return p, evidence
-
-        def of_items(items: Int64s) -> Float32s:
-            return self.by_source(items, np.take_along_axis(evidence.net, items, axis=1), evidence)
-
-        user = evidence.features
+        of_items, user = partial(self.at_candidates, evidence), evidence.features
         return tilted(self.ranker, self.facts, p, None, of_items, histories, now_us, user).apply(p), evidence
+
+    def mixed(self, histories: Histories, now_us: Int64s) -> tuple[Float32s, Evidence]:
+        """p [B, V] before it is put in order, and what it is made of."""
+        evidence = self.evidence(histories, now_us)
+        return mix(evidence.net.copy(), evidence.recalled, self.popularity, evidence.weights), evidence
+
+    def at_candidates(self, evidence: Evidence, items: Int64s) -> Float32s:
+        """p_k of each source at items [B, C] of the whole catalog: [B, C, S]."""
+        return self._by_source(items, np.take_along_axis(evidence.net, items, axis=1), evidence)
 
     def _rank_all(self, history: Histories, now_us: int, k: int, allowed: Bools | None) -> Ranking:
         p, evidence = self._probabilities(history, np.array([now_us]))
@@ -155,7 +156,7 @@ class Mixture:
             p[~allowed] = -1
         best = strongest_of(p, k)
         best = best[p[best] >= 0]
-        shares = self.by_source(best, evidence.net[0, best], evidence) * evidence.weights
+        shares = self._by_source(best, evidence.net[0, best], evidence) * evidence.weights
         return _best(best, _summing_to(p[best], shares), k)
 
     def _union(
@@ -177,7 +178,7 @@ class Mixture:
         estimated and candidates are chosen among these items alone."""
         log_z = self.net.log_normaliser(user, near)
         evidence = self._weighed(history, recalled, np.exp(self.net.logits(user, near) - log_z))
-        sources = self.by_source(items, np.exp(self.net.logits(user, items)[0] - log_z), evidence)
+        sources = self._by_source(items, np.exp(self.net.logits(user, items)[0] - log_z), evidence)
         shares = sources * evidence.weights
         if self.ranker is None:
             return shares
@@ -186,7 +187,7 @@ class Mixture:
         change = tilted(self.ranker, self.facts, p, items, lambda place: sources[place], history, now, user_features)
         return _summing_to(change.apply(p)[0], shares)
 
-    def by_source(self, items: NDArray[np.integer[Any]], p_net: Float32s, evidence: Evidence) -> Float32s:
+    def _by_source(self, items: NDArray[np.integer[Any]], p_net: Float32s, evidence: Evidence) -> Float32s:
         """p_k of each source at some items: [n] of one user -> [n, S]; [B, C] -> [B, C, S]."""
         columns = [p_net, *(values_at(recalled, items) for recalled in evidence.recalled), self.popularity[items]]
         return np.stack(columns, axis=-1).astype(np.float32)
@@ -197,6 +198,11 @@ class Mixture:
     @cached_property
     def _popular(self) -> Int64s:
         return strongest_of(self.popularity, UNION)
+
+
+def pieces_of(n: int, n_items: int) -> list[Int64s]:
+    """0 … n - 1 in pieces for which a dense array over all items stays small; one empty piece where n is 0."""
+    return np.array_split(np.arange(n), max(1, -(-n * n_items // _CHUNK_CELLS)))
 
 
 def mix(net: Float32s, recalled: Sequence[sparse.csr_array], popularity: Float32s, weights: Float32s) -> Float32s:
@@ -239,7 +245,7 @@ def speaks_of(histories: Histories, recalled: Sequence[sparse.csr_array]) -> Boo
 
 def values_at(recalled: sparse.csr_array, items: NDArray[np.integer[Any]]) -> Float32s:
     """What each row of a recall [B, V] has at its items [B, C] (or of one row [n]), 0 where it does not name them."""
-    rows = items.reshape(recalled.shape[0], -1)
+    rows = np.atleast_2d(items)
     found = np.empty(rows.shape, np.float32)
     whole = np.zeros(recalled.shape[1], np.float32)
     for row, wanted in enumerate(rows):

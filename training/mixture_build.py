@@ -97,7 +97,7 @@ def mixture_of(
 
 def item_facts(snapshot: Snapshot) -> ItemFacts:
     """What the ranker looks up of each item, from the snapshot's events and catalog."""
-    return facts_of(pace_of(histories_of(snapshot)), item_categories_of(snapshot), snapshot.category_parent)
+    return facts_of(pace_of(histories_of(snapshot)), snapshot.item_category, snapshot.category_parent)
 
 
 def check_kinds(learned: Sequence[KindEntry], snapshot: Snapshot) -> None:

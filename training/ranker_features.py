@@ -16,6 +16,7 @@ from graph.histories import Histories
 from graph.memories.pace import Pace
 from graph.ranges import offsets_of, places
 from graph.sparse import Csr
+from graph.taxonomy import ancestors_matrix
 from training.mixture_net import strongest_of
 
 NEW, HAD = 150, 50
@@ -41,22 +42,12 @@ class ItemFacts:
         return norm
 
 
-def facts_of(pace: Pace, item_category: Csr, parent: Int32s) -> ItemFacts:
-    """item_category: csr [V, C] of the item's own categories; parent: int32 [C], -1 = a root."""
-    paths = reached = item_category.astype(np.float32)
-    up = _parents(parent)
-    while reached.nnz:  # the tree has no cycles: each round climbs one level
-        reached = (reached @ up).tocsr()
-        paths = (paths + reached).tocsr()
-    n_items, size = paths.shape[0], np.bincount(paths.indices, minlength=paths.shape[1])
-    paths.data = np.log(n_items / np.maximum(size, 1)).astype(np.float32)[paths.indices]
-    return ItemFacts(pace, Csr(paths))
-
-
-def _parents(parent: Int32s) -> Csr:
-    child = np.flatnonzero(parent >= 0)
-    shape = (len(parent), len(parent))
-    return Csr((np.ones(len(child), np.float32), (child, parent[child])), shape=shape)
+def facts_of(pace: Pace, item_category: Int32s, parent: Int32s) -> ItemFacts:
+    """item_category: int32 [2, m], pairs of item and category; parent: int32 [C], -1 = a root."""
+    categories = ancestors_matrix(item_category, parent, pace.n_items).astype(np.float32)
+    size = np.bincount(categories.indices, minlength=len(parent))
+    categories.data = np.log(pace.n_items / np.maximum(size, 1)).astype(np.float32)[categories.indices]
+    return ItemFacts(pace, categories)
 
 
 @dataclass(frozen=True, eq=False)

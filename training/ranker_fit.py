@@ -5,15 +5,16 @@ the user, as for the gate. A part of the queries judges: a ranker is used only i
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graph.arrays import Bools, Float32s, Int64s
+from graph.arrays import Bools, Float32s
 from training.evaluation.queries import Queries
 from training.gate_fit import Objective, ndcgs
-from training.mixture import Mixture, mix, ranker_features
+from training.mixture import Mixture, pieces_of, ranker_features
 from training.ranker import Ranker, had_mask, inputs
 from training.ranker_features import choose
 
@@ -28,7 +29,6 @@ JUDGES = 1 / 3
 FEWEST_QUERIES = 200
 """With fewer nothing is learned that the next few would not overturn."""
 SURE = 3.0
-_CHUNK_CELLS = 25_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,23 +74,17 @@ def fit_ranker(mixture: Mixture, queries: Queries, *, exclude_seen: bool, seed: 
 
 def collect(mixture: Mixture, queries: Queries) -> Data:
     """The candidates of each query, as the mixture without a ranker has them."""
-    n_items = len(mixture.popularity)
-    pieces = np.array_split(np.arange(len(queries)), max(1, -(-len(queries) * n_items // _CHUNK_CELLS)))
+    pieces = pieces_of(len(queries), len(mixture.popularity))
     parts = [_collected(mixture, queries.select(rows)) for rows in pieces]
     return Data(*(torch.from_numpy(np.concatenate(columns)) for columns in zip(*parts, strict=True)))
 
 
 def _collected(mixture: Mixture, queries: Queries) -> tuple[Float32s, Float32s, Bools, Bools, Bools]:
     histories, now_us = queries.histories, queries.now_us
-    evidence = mixture.evidence(histories, now_us)
-    p = mix(evidence.net.copy(), evidence.recalled, mixture.popularity, evidence.weights)
-    chosen = choose(p, had_mask(histories, None))
-
-    def by_source(items: Int64s) -> Float32s:
-        return mixture.by_source(items, np.take_along_axis(evidence.net, items, axis=1), evidence)
-
-    x = inputs(p, None, chosen, by_source, histories, now_us, evidence.features, mixture.facts)
-    row = np.repeat(np.arange(len(queries)), chosen.place.shape[1]).reshape(chosen.place.shape)
+    p, evidence = mixture.mixed(histories, now_us)
+    chosen, of_items = choose(p, had_mask(histories, None)), partial(mixture.at_candidates, evidence)
+    x = inputs(p, None, chosen, of_items, histories, now_us, evidence.features, mixture.facts)
+    row = np.broadcast_to(np.arange(len(queries))[:, None], chosen.place.shape)
     relevant = np.asarray(queries.relevance[row.ravel(), chosen.place.ravel()]).reshape(row.shape) > 0
     log_p = np.log(np.maximum(np.take_along_axis(p, chosen.place, axis=1), 1e-12))
     return x, log_p, relevant & chosen.valid, chosen.had.copy(), chosen.valid

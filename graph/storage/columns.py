@@ -73,8 +73,7 @@ def canonical(table: pa.Table, schema: pa.Schema) -> pa.Table:
         if field.name in table.column_names:
             try:
                 columns.append(table[field.name].cast(field.type))
-            # Arrow says the one of values that do not fit, the other of types between which it has no cast at all.
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            except pa.ArrowException as error:  # of values that do not fit, or of types between which there is no cast
                 raise BadInputError(f"Column {field.name!r} is not of type {field.type}: {error}") from error
         elif field.nullable or (field.name in ("user", "item") and "retracts" in table.column_names):
             columns.append(pa.nulls(len(table), field.type))
@@ -85,7 +84,7 @@ def canonical(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """What a driver read, its columns in the schema's order, with the schema's names and types. Raises ArrowInvalid."""
+    """What a driver read, in the schema's order, with the schema's names and types. Raises ArrowException."""
     columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
     return pa.record_batch(columns, schema=schema)
 

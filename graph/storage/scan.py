@@ -83,7 +83,7 @@ def _reader(database: Database, sql: str, schema: pa.Schema) -> Iterator[Iterato
             for batch in read():
                 try:
                     yield fitted(batch, schema)
-                except pa.ArrowInvalid as error:  # text in a column of numbers: SQLite takes anything
+                except pa.ArrowException as error:  # text in a column of numbers: SQLite takes anything
                     raise StoreUnavailableError(
                         f"{database!r} holds a value that does not fit its column: {error}.",
                         hint="`penchant db check` names such rows.",

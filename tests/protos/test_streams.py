@@ -29,7 +29,7 @@ class Server(EventServiceServicer):
     def RecordEvents(  # noqa: N802  (the rpc's name)
         self, request: pb.RecordEventsRequest, context: grpc.ServicerContext
     ) -> pb.RecordEventsResponse:
-        raise NotImplementedError
+        raise AssertionError("this test calls streams alone")
 
     def StreamEvents(  # noqa: N802
         self, request_iterator: Iterator[pb.StreamEventsRequest], context: grpc.ServicerContext

@@ -23,16 +23,16 @@ from training.mixture import Mixture
 from training.mixture_build import mixture_of, revision_of
 from training.ranker import Ranker, read_ranker, write_ranker
 from training.ranker_features import HAD, NEW, Candidates, choose, facts_of, feature_names, features
-from training.ranker_fit import fit_ranker
+from training.ranker_fit import Data, fit_ranker, is_better
 from training.train import Learned
 
 SOURCES = ("net", "follows", "popularity")
 
 
-def rankers_facts() -> tuple[csr_array, np.ndarray]:
+def rankers_facts() -> tuple[np.ndarray, np.ndarray]:
     """Items 0 and 1 are in category 2, below 0; items 2 and 3 in category 3, below 1; item 4 is in none."""
     member = csr_array(np.array([[0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0]], np.float32))
-    return member, np.array([-1, -1, 0, 1], np.int32)
+    return np.stack(member.nonzero()).astype(np.int32), np.array([-1, -1, 0, 1], np.int32)
 
 
 def table(p: np.ndarray, items: list[int], history: list[int], now_day: int = 100) -> dict[str, list[float]]:
@@ -82,7 +82,7 @@ def test_likeness_is_that_of_the_categories_up_to_the_root() -> None:
 
 def test_who_has_no_history_and_shops_without_categories_have_features_too() -> None:
     nobody = histories_from_arrays([], [], [], n_users=1, n_items=3)
-    facts = facts_of(pace_of(nobody), csr_array((3, 0), dtype=np.float32), np.zeros(0, np.int32))
+    facts = facts_of(pace_of(nobody), np.zeros((2, 0), np.int32), np.zeros(0, np.int32))
     p = np.full((1, 3, 3), 0.1, np.float32)
     chosen = choose(p.sum(axis=2), np.zeros((1, 3), np.bool_))
     p = p[:, chosen.place[0]]
@@ -209,6 +209,32 @@ def test_what_does_not_help_is_not_used(learned: Learned, split: Split) -> None:
     rows = np.arange(len(queries))
     best = csr_array((np.ones(len(rows), np.float32), (rows, scores.argmax(axis=1))), shape=queries.relevance.shape)
     assert fit_ranker(mixture, replace(queries, relevance=best), exclude_seen=False) is None
+
+
+def judged(moved: float, lost: float, n: int) -> bool:
+    """Of n queries with four new and four had items, relevant are the third new one and the first three of the others.
+
+    In a share `moved` of them a ranker brings that new item to the top, in a share `lost` these three to the bottom.
+    """
+    random = np.random.default_rng(0)
+    log_p = torch.log_softmax(torch.tensor([[3.0, 2.0, 1.0, -1.0, 6.0, 5.0, 4.0, 0.0]]).repeat(n, 1), dim=1)
+    had = torch.arange(8).repeat(n, 1) >= 4
+    relevant = torch.zeros(n, 8, dtype=torch.bool)
+    relevant[:, [2, 4, 5, 6]] = True
+    x = torch.zeros(n, 8, 1)
+    x[:, 2, 0] = torch.from_numpy(np.where(random.random(n) < moved, 5.0, 0.0))
+    x[:, 4:7, 0] = torch.from_numpy(np.where(random.random(n) < lost, -5.0, 0.0))[:, None]
+    data = Data(x, log_p, relevant, had, torch.ones(n, 8, dtype=torch.bool))
+    one = np.ones(1, np.float32)
+    copies_x = Ranker(("x",), one * 0, one, ((np.ones((1, 1), np.float32), one * 0),))
+    return is_better(copies_x, data, exclude_seen=False)
+
+
+def test_a_ranker_must_gain_beyond_doubt_and_lose_in_no_ranking() -> None:
+    assert judged(moved=1, lost=0, n=400)
+    assert not judged(moved=0, lost=0, n=400)
+    assert not judged(moved=0.02, lost=0, n=40)  # one query of forty is luck
+    assert not judged(moved=1, lost=1, n=400)  # new items gain more than all items lose
 
 
 def test_few_queries_teach_nothing(learned: Learned, split: Split) -> None:
