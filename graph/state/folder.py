@@ -122,10 +122,13 @@ def _mapped(file: Checked) -> npt.NDArray[Any]:
 
 
 def _link(file: Checked, path: Path) -> bool:
-    """False where it is another folder's, or another file stands now where it stood."""
+    """False where it is another folder's, another file stands now where it stood, or the disk knows no hard links."""
     if file.path.parent.parent != path.parent.parent.resolve():
         return False
-    os.link(file.path, path)
+    try:
+        os.link(file.path, path)
+    except OSError:
+        return False  # it is written instead, and what is wrong with the disk besides will show then
     if path.stat().st_ino == file.inode:
         return True
     path.unlink()

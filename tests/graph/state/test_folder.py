@@ -170,6 +170,20 @@ def test_a_crash_while_writing_leaves_the_last_state(
     assert [path.name for path in folder.iterdir() if path.is_dir()] == [place(folder).name]  # no rests
 
 
+def test_a_disk_without_hard_links_keeps_the_graph_too(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError("operation not permitted")
+
+    monkeypatch.setattr("os.link", no_links)
+    add(sqlite_database, "a", 20)
+    built(sqlite_database, tmp_path / "kept", why="there is none yet")
+    for name in "bc":
+        add(sqlite_database, name, 5)
+        assert built(sqlite_database, tmp_path / "kept").new_rows == 5
+
+
 def test_files_are_mapped_one_after_another(
     sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
