@@ -5,7 +5,6 @@ stumbles (broken bytes), Python's csv module goes through that one block record 
 """
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -119,9 +118,8 @@ class DelimitedReader:
         lines = block.text.removesuffix(b"\n").split(b"\n")
         start = 0
         while start < len(lines):
-            values, count = self.dialect.record(
-                f"{raw.decode('utf-8', 'replace')}\n" for raw in islice(lines, start, None)
-            )
+            ahead = (lines[place].decode("utf-8", "replace") + "\n" for place in range(start, len(lines)))
+            values, count = self.dialect.record(ahead)
             raw = b"\n".join(lines[start : start + count]).removesuffix(b"\r")
             if isinstance(values, list) and not _is_whole(raw, replaced_is_broken=self.encoding != "utf-8"):
                 values = f"broken encoding: not valid {self.encoding}"

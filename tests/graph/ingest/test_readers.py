@@ -262,3 +262,10 @@ def test_a_number_is_one_id_whether_or_not_a_neighbour_is_text(value: float) -> 
     expected = alone.select(text(alone, "v")).item()
     assert column_of("v", [value, "x", None]).to_list() == [expected, "x", None]
     assert column_of("v", [[value, "x"], value]).to_list() == [[expected, "x"], [expected]]
+
+
+def test_a_block_that_is_read_record_by_record_takes_each_line_once(tmp_path: Path) -> None:
+    """Whoever began anew at the first line for every record would still be at it when the test is timed out."""
+    lines = 300_000
+    rows, rejects = read(tmp_path / "f.csv", 'a,b\n"1\n",x\n' + "2,y\n" * lines)
+    assert (rows.height, rows[LINE][-1], rejects) == (lines + 1, lines + 3, [])
