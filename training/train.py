@@ -101,12 +101,13 @@ def learn(
     half_life = choose_popularity(histories, validation, trained.as_of)
     stage("gate")
     sources = (NET, *(memory.name for memory in memories), POPULARITY)
+    vectors = item_vectors_of(net, graph)
     mixture = Mixture(
-        net=NetSource(net, item_vectors_of(net, graph)),
+        net=NetSource(net, vectors),
         memories=memories,
         popularity=popular(histories, trained.as_of, half_life),
         gate=neutral_gate(sources, 2 + 2 * len(memories)),
-        facts=item_facts(trained),
+        facts=item_facts(trained, vectors),
     )
     mixture = mixture.with_gate(fit_gate(mixture, sample(validation, GATE_QUERIES), exclude_seen=exclude_seen))
     stage("ranker")
