@@ -27,8 +27,9 @@ from training.config import NetConfig
 from training.curves import Epoch
 from training.device import choose_device, mixed_precision
 from training.item_graph import ItemGraph
-from training.losses import negative_proposal, sample_negatives, softmax_loss
+from training.losses import negative_proposal, sample_negatives
 from training.model import InterestNet
+from training.pairwise_losses import LOSSES
 from training.validation import Validation, ndcg
 
 CLIP_NORM = 5.0
@@ -165,7 +166,7 @@ def _descend(
             users = net.user_vectors(vectors, batch).flatten(0, 1)
             negatives = sample_negatives(proposal, config)
             temperature = net.log_temperature.exp()
-            losses.append(softmax_loss(users, vectors, batch.query, batch.target, negatives, temperature))
+            losses.append(LOSSES[config.loss](users, vectors, batch.query, batch.target, negatives, temperature))
         loss = torch.stack(losses).sum()
     run.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)

@@ -19,6 +19,7 @@ from training.config import NetConfig, Sizes, default_config
 from training.evaluation.queries import Queries
 from training.fit import FitResult, Progress, fit
 from training.gate_fit import fit_gate, neutral_gate
+from training.leave_out import NOTHING, LeaveOut
 from training.memories_fit import choose_memories, choose_popularity, popular, sample
 from training.mixture import NET, POPULARITY, Mixture
 from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
@@ -72,10 +73,13 @@ def learn(
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     stage: Stage = lambda _: None,
+    fitted: FitResult | None = None,
+    leave_out: LeaveOut = NOTHING,
 ) -> Learned:
     """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError.
 
     `window_days`: how far ahead it asks what users come back to, the validation window's length.
+    `fitted`: a net that was trained on the same with the same config, so that only what uses it is learned.
     """
     histories = histories_of(trained)
     exclude_seen = share_of_repeats(validation) < RARE_REPEATS
@@ -83,7 +87,7 @@ def learn(
     scaler = fit_scaler(trained, config.features, config.feature_scaling) if config.features else None
     graph = graph_of(trained, scaler)
     stage("net")
-    result = fit(
+    result = fitted or fit(
         graph,
         histories,
         _for_net(sample(validation, NET_QUERIES), exclude_seen=exclude_seen),
@@ -97,7 +101,9 @@ def learn(
     )
     stage("memories")
     net = result.net.cpu()
-    memories = choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
+    memories = leave_out.memories_of(
+        choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
+    )
     half_life = choose_popularity(histories, validation, trained.as_of)
     stage("gate")
     sources = (NET, *(memory.name for memory in memories), POPULARITY)
@@ -108,10 +114,15 @@ def learn(
         gate=neutral_gate(sources, 2 + 2 * len(memories)),
         facts=item_facts(trained),
     )
-    mixture = mixture.with_gate(fit_gate(mixture, sample(validation, GATE_QUERIES), exclude_seen=exclude_seen))
-    stage("ranker")
-    some = sample(validation, RANKER_QUERIES)
-    mixture = mixture.with_ranker(fit_ranker(mixture, some, exclude_seen=exclude_seen, seed=config.seed))
+    mixture = leave_out.silenced(mixture)
+    some = sample(validation, GATE_QUERIES)
+    mixture = mixture.with_gate(
+        fit_gate(mixture, some, exclude_seen=exclude_seen, by_features=not leave_out.gate_features)
+    )
+    if not leave_out.ranker:
+        stage("ranker")
+        some = sample(validation, RANKER_QUERIES)
+        mixture = mixture.with_ranker(fit_ranker(mixture, some, exclude_seen=exclude_seen, seed=config.seed))
     kinds = kinds_of(trained)
     model = Model(net, mixture.gate, memories, half_life, kinds, vector_space, ranker=mixture.ranker)
     return Learned(model, mixture, result, exclude_seen)
