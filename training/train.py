@@ -3,6 +3,7 @@
 `learn` needs no store: two snapshots' worth of arrays in, a `Model` out. The command around it is in `cli.py`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,11 +76,13 @@ def learn(
     stage: Stage = lambda _: None,
     fitted: FitResult | None = None,
     leave_out: LeaveOut = NOTHING,
+    budget_s: float = math.inf,
 ) -> Learned:
     """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError.
 
     `window_days`: how far ahead it asks what users come back to, the validation window's length.
     `fitted`: a net that was trained on the same with the same config, so that only what uses it is learned.
+    `budget_s`: seconds after which the net's epoch is its last.
     """
     histories = histories_of(trained)
     exclude_seen = share_of_repeats(validation) < RARE_REPEATS
@@ -98,6 +101,7 @@ def learn(
         resume=resume,
         on_progress=on_progress,
         device=device,
+        budget_s=budget_s,
     )
     stage("memories")
     net = result.net.cpu()

@@ -72,8 +72,10 @@ def main() -> None:
             if time.perf_counter() - started > options.budget_s:
                 raise OutOfTimeError
 
+        stopped = True
         with suppress(OutOfTimeError):
             trainer.fit(train, valid, show_progress=False, callback_fn=after_epoch)
+            stopped = False
         fit_seconds = time.perf_counter() - started
         saved = torch.load(trainer.saved_model_file, weights_only=False)
         model.load_state_dict(saved["state_dict"])
@@ -103,8 +105,8 @@ def main() -> None:
             dense[user_ids[rows] == 0] = -np.inf
         return dense
 
-    items, scores = best_items(question, scores_of)
-    write_answers(question, options, items, scores, fit_seconds=fit_seconds, settings=settings)
+    answers = best_items(question, scores_of)
+    write_answers(question, options, answers, fit_seconds=fit_seconds, settings=settings, stopped=stopped)
 
 
 def write_atomic_files(place: Path, question: dict[str, Any]) -> None:

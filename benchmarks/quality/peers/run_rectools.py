@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from common import BEST, arguments, length, write_answers
+from common import BEST, arguments, length, rules, write_answers
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback
 from rectools import Columns
@@ -99,21 +99,26 @@ def main() -> None:
     users = question["users"]
     owner = np.repeat(users, np.diff(question["offsets"]))
     asked_at = frame(users, np.zeros_like(users), question["asked_at"])
-    found = model.recommend(
-        users=users,
-        dataset=Dataset.construct(frame(owner, question["history"], question["history_at"])),
-        k=BEST,
-        filter_viewed=bool(question["exclude_seen"]),
-        on_unsupported_targets="warn",
-        context=get_context(asked_at) if model.require_recommend_context else None,
-    )
-    found = found[question["candidates"][found[Columns.Item]]]  # users of whom it knows no item are left out
-    items = np.full((len(users), BEST), -1, np.int32)
-    scores = np.zeros((len(users), BEST), np.float32)
-    row = np.searchsorted(users, found[Columns.User])
-    rank = found[Columns.Rank].to_numpy() - 1
-    items[row, rank], scores[row, rank] = found[Columns.Item], found[Columns.Score]
-    write_answers(question, options, items, scores, fit_seconds=fit_seconds, settings=settings)
+    histories = Dataset.construct(frame(owner, question["history"], question["history_at"]))
+    answers = {}
+    for rule in rules(question):
+        found = model.recommend(
+            users=users,
+            dataset=histories,
+            k=BEST,
+            filter_viewed=rule == "exclude",
+            on_unsupported_targets="warn",
+            context=get_context(asked_at) if model.require_recommend_context else None,
+        )
+        found = found[question["candidates"][found[Columns.Item]]]  # users of whom it knows no item are left out
+        items = np.full((len(users), BEST), -1, np.int32)
+        scores = np.zeros((len(users), BEST), np.float32)
+        row = np.searchsorted(users, found[Columns.User])
+        rank = found[Columns.Rank].to_numpy() - 1
+        items[row, rank], scores[row, rank] = found[Columns.Item], found[Columns.Score]
+        answers[rule] = items, scores
+    stopped = fit_seconds >= options.budget_s
+    write_answers(question, options, answers, fit_seconds=fit_seconds, settings=settings, stopped=stopped)
 
 
 def frame(user: Any, item: Any, at: Any) -> pd.DataFrame:
