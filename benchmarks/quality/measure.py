@@ -1,6 +1,5 @@
 """What a command asks for, checked before anything runs; then the jobs, and the tables of their cells."""
 
-import os
 import shlex
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from benchmarks.quality.cells import Kind, Protocol
 from benchmarks.quality.data_sets import DataSet, data_set_of
 from benchmarks.quality.nets import drop_nets_of_other_code
 from benchmarks.quality.peers import PEERS, environment
-from benchmarks.quality.plan import ROOT, Job, run
+from benchmarks.quality.plan import ROOT, Job, run, surroundings
 from benchmarks.quality.table import MODEL, Comparison, compare
 from benchmarks.quality.variants import all_variants, variant_of
 from benchmarks.quality.view import write_tables
@@ -172,14 +171,13 @@ def load(request: Request, data: Path | None, screen: Console) -> None:
         return
     files = request.data_set.folder(data, request.environments)
     request.store.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"PENCHANT_DATABASE_URL": f"sqlite:///{request.store / 'penchant.db'}"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    database = surroundings(PENCHANT_DATABASE_URL=f"sqlite:///{request.store / 'penchant.db'}")
     rejects = request.store / "rejects.jsonl"
     mapping = request.data_set.mapping
     for words in (["db", "upgrade"], ["ingest", str(mapping), "--base", str(files), "--rejects", str(rejects)]):
         screen.print(f"$ penchant {shlex.join(words)}")
-        command = [sys.executable, "-m", "server", *words]
-        code = subprocess.run(command, env=environment, stdout=STDERR, check=False).returncode
+        command = [sys.executable, "-P", "-m", "server", *words]
+        code = subprocess.run(command, env=database, stdout=STDERR, check=False).returncode
         if code:
             raise BadInputError(f"{request.data_set.name} cannot be loaded.", hint="What is wrong stands above.")
     done.touch()

@@ -101,21 +101,26 @@ def is_other_code(revision: str) -> bool:
     return revision != code_revision() or revision.endswith("+")
 
 
+def surroundings(**more: str) -> dict[str, str]:
+    """The environment of a process that finds our packages wherever it is started (with -P: not in that folder)."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, **more, "PYTHONPATH": path}
+
+
 def run(job: Job, tell: Callable[[str], None] = lambda _: None) -> None:
     """Does the job in a process of its own and leaves its cells behind, whatever happens to it; `tell` hears how far it
     is. What the process prints is kept beside the cells."""
     job.place.mkdir(parents=True, exist_ok=True)
     note, log = job.place / f"{job.seed}.job.json", job.place / f"{job.seed}.log"
     note.write_text(job.model_dump_json(), encoding="utf-8")
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "benchmarks.quality.worker", str(note)]
+    command = [sys.executable, "-P", "-m", "benchmarks.quality.worker", str(note)]
     with log.open("wb") as output:
         # A session of its own, so that what it starts ends with it.
         process = subprocess.Popen(
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": path},
+            env=surroundings(),
             start_new_session=True,
         )
         try:

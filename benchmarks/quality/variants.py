@@ -88,11 +88,18 @@ def variant_of(text: str) -> Variant:
 
 
 def all_variants() -> list[str]:
-    """Every name that changes the default."""
-    defaults = {value for value in NetConfig().model_dump().values() if isinstance(value, str)}
-    families = [f"{family}:{name}" for family, (names, _) in FAMILIES.items() for name in names if name not in defaults]
-    changes = {repr(VARIANTS[name]) for name in VARIANTS}
-    return [*VARIANTS, *(name for name in families if repr(variant_of(name)) not in changes)]
+    """Every name that changes the default, each change once."""
+    found = {repr(variant): name for name, variant in VARIANTS.items()}
+    for family, (names, variant) in FAMILIES.items():
+        for name in names:
+            if not _is_default(variant(name)):
+                found.setdefault(repr(variant(name)), f"{family}:{name}")
+    return list(found.values())
+
+
+def _is_default(variant: Variant) -> bool:
+    default = NetConfig()
+    return variant.leave_out == NOTHING and all(getattr(default, name) == value for name, value in variant.net.items())
 
 
 def _one(text: str) -> Variant:

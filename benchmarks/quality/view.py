@@ -35,7 +35,7 @@ def console_table(table: Comparison) -> Table:
         shown.add_column(heading, justify="left" if heading == "model" else "right")
     for row in table.rows:
         cells = _cells(row, _best(table))
-        cells[0] = f"[bold]{row.model}[/]" if row.model == MODEL else row.model
+        cells[0] = f"[bold]{cells[0]}[/]" if row.model == MODEL else cells[0]
         for place, column in enumerate(COLUMNS):
             difference = row.ahead.get(column, {}).get(NDCG)
             if difference is not None:
@@ -57,7 +57,7 @@ def markdown(table: Comparison) -> str:
     ]
     for row in table.rows:
         cells = _cells(row, _best(table))
-        cells[0] = f"**{row.model}**" if row.model == MODEL else row.model
+        cells[0] = f"**{cells[0]}**" if row.model == MODEL else cells[0]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 

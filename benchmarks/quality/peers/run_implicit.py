@@ -43,8 +43,12 @@ def main() -> None:
     last = last_of_each(user)
     judges = np.flatnonzero(last & (np.bincount(user)[user] > 1))
     judges = np.sort(np.random.default_rng(options.seed).permutation(judges)[:JUDGES])
-    best, settings, stopped = -1.0, TRIED[options.model][0], False
-    for tried in TRIED[options.model]:
+    best, settings, stopped, longest = -1.0, TRIED[options.model][0], False, 0.0
+    for number, tried in enumerate(TRIED[options.model]):
+        so_far = time.perf_counter() - started
+        if number and so_far + 2 * longest > options.budget_s:  # one more, and then the learning
+            stopped = True
+            break
         model = learnt(tried, user[~last], item[~last])
         scores = model.user_factors[user[judges]] @ model.item_factors.T
         if "exclude" in rules(question):
@@ -53,9 +57,7 @@ def main() -> None:
         quality = np.where(rank < 10, 1 / np.log2(rank + 2), 0).mean()
         if quality > best:
             best, settings = quality, tried
-        if time.perf_counter() - started > options.budget_s / 2:  # the rest is for learning
-            stopped = tried is not TRIED[options.model][-1]
-            break
+        longest = max(longest, time.perf_counter() - started - so_far)
     model = learnt(settings, user, item)
     fit_seconds = time.perf_counter() - started
 
