@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.quality.data_sets import data_set_of
 from graph.storage.cli_errors import explained
 from graph.storage.errors import BadInputError
 
@@ -85,6 +86,7 @@ def benchmark_command(
     """
     with explained(), _terminated_like_ctrl_c():
         screen = Console(stderr=True)
+        data_set_of(data_set)  # before the libraries of the net are loaded
         with screen.status("loading"):
             from benchmarks.quality.measure import Request, measure
             from benchmarks.quality.view import console_table
