@@ -7,6 +7,7 @@ from benchmarks.quality.about import About
 from benchmarks.quality.nets import net_folder, read_net, write_net
 from benchmarks.quality.plan import Job
 from benchmarks.quality.variants import Variant, variant_of
+from graph.storage.times import DAY_US
 from training.evaluation.baselines import Ranker
 from training.evaluation.protocols import AS_TRAINED, REFRESHED, Split
 from training.evaluation.queries import Seen
@@ -43,7 +44,7 @@ def fit_own(job: Job, split: Split, about: About) -> Iterator[tuple[str, dict[Se
             split.validation,
             config,
             vector_space="",
-            window_days=job.validation_days or WINDOW_DAYS,
+            window_days=(split.refreshed.as_of - split.trained.as_of) / DAY_US or WINDOW_DAYS,
             device=job.device,
             checkpoint_dir=folder,
             resume=True,

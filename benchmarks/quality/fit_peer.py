@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from benchmarks.quality.about import About
 from benchmarks.quality.cells import slug
 from benchmarks.quality.exchange import read_answers, write_question
-from benchmarks.quality.peers import PEERS, ask
+from benchmarks.quality.peers import ABOUT, PEERS, ask
 from benchmarks.quality.plan import Job
 from training.evaluation.answers import Answers
 from training.evaluation.protocols import AS_TRAINED, Split
@@ -23,6 +23,8 @@ def fit_peer(job: Job, split: Split, about: About) -> Iterator[tuple[str, dict[S
         question = place / "question.npz"
         queries = split.test if "include" in job.seen else split.test.under("exclude")
         write_question(question, split, learn_from, queries, job.seen)
+        if not all((place / f"{seen}.npz").exists() for seen in job.seen):
+            (place / ABOUT).unlink(missing_ok=True)  # it answered before, but not under all these rules
         print(f"{peer.name}, {column}", flush=True)
         said = ask(peer, job.environments, question, place, seed=job.seed, budget_s=job.budget_s)
         question.unlink()

@@ -64,6 +64,7 @@ def do(job: Job) -> None:
             for seen in job.seen:
                 print(f"{column}, seen items {seen}d", flush=True)
                 results[seen] += evaluate(split.test, {column: [rankers[seen]]}, seen=seen)
+            del rankers  # before the next column's are made
     except OutOfTimeError as error:
         job.fail("out of time", str(error))
         return

@@ -1,6 +1,7 @@
 """A peer is asked and judged as our own rankers are, and is told nothing that it has to guess."""
 
 import textwrap
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,9 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.quality.exchange import read_answers, write_question
-from benchmarks.quality.peers import OutOfTimeError, Peer, PeerError, ask
+from benchmarks.quality.peers import PEERS, OutOfTimeError, Peer, PeerError, ask
+from benchmarks.quality.plan import Job
+from benchmarks.quality.worker import do
 from graph.snapshot import take_snapshot
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError
@@ -19,10 +22,10 @@ from graph.storage.items import upsert_items
 from graph.storage.times import DAY_US
 from training.evaluation.baselines import BASELINES
 from training.evaluation.evaluate import evaluate
-from training.evaluation.protocols import AS_TRAINED, Split, leave_one_out, time_split
+from training.evaluation.protocols import AS_TRAINED, REFRESHED, Split, leave_one_out, time_split
 from training.evaluation.queries import Seen
 
-PEERS = Path(__file__).resolve().parents[2] / "benchmarks" / "quality" / "peers"
+SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks" / "quality" / "peers"
 POPULARITY = textwrap.dedent("""
     import numpy as np
     from common import arguments, best_items, write_answers
@@ -54,7 +57,7 @@ def store(sqlite_database: Database) -> Database:
 
 def common() -> ModuleType:
     """What the scripts share; they import it by this name from beside themselves."""
-    spec = spec_from_file_location("common", PEERS / "common.py")
+    spec = spec_from_file_location("common", SCRIPTS / "common.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
@@ -69,7 +72,7 @@ def splits(store: Database) -> list[Split]:
 
 @pytest.fixture
 def peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Peer:
-    (tmp_path / "common.py").write_text((PEERS / "common.py").read_text())
+    (tmp_path / "common.py").write_text((SCRIPTS / "common.py").read_text())
     (tmp_path / "run_popularity.py").write_text(POPULARITY)
     monkeypatch.setattr("benchmarks.quality.peers.HERE", tmp_path)
     return Peer("popularity, asked", "run_popularity.py", "popularity")
@@ -123,6 +126,49 @@ def test_answers_for_other_users_are_refused(store: Database, peer: Peer, tmp_pa
         read_answers(peer.name, tmp_path, "include", split.test.users[1:6], n_items)
     with pytest.raises(BadInputError, match="holds no answers"):
         read_answers(peer.name, tmp_path, "exclude", split.test.users[:5], n_items)
+
+
+def job_of(peer: Peer, sqlite_url: str, folder: Path, *seen: Seen) -> Job:
+    return Job(
+        database_url=sqlite_url,
+        folder=folder,
+        environments=folder,
+        data_set="shop",
+        protocol="leave-one-out",
+        order="published",
+        holdout_days=None,
+        validation_days=None,
+        model=peer.name,
+        kind="peer",
+        seed=0,
+        seen=seen,
+        budget_s=60,
+        device="cpu",
+    )
+
+
+def test_a_peer_that_refits_has_both_columns_and_is_asked_again_for_another_rule(
+    store: Database, peer: Peer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PEERS, peer.name, replace(peer, refits=True))
+    for seen in (("include",), BOTH):
+        job = job_of(peer, sqlite_url, tmp_path, *seen)
+        do(job)
+        assert [(cell.status, list(cell.metrics)) for cell in job.cells()] == [("done", [AS_TRAINED, REFRESHED])] * len(
+            seen
+        )
+    assert job.cells()[0].config == {"seed": 0}
+
+
+def test_a_peer_out_of_time_is_a_cell(
+    store: Database, peer: Peer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / peer.script).write_text("import time; time.sleep(600)")
+    monkeypatch.setattr("benchmarks.quality.peers.GRACE_S", -119.5)
+    monkeypatch.setitem(PEERS, peer.name, peer)
+    job = job_of(peer, sqlite_url, tmp_path, *BOTH)
+    do(job)
+    assert [cell.status for cell in job.cells()] == ["out of time", "out of time"]
 
 
 def test_a_peer_that_fails_is_quoted(store: Database, peer: Peer, tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ PEERS = {
 }
 
 
+ABOUT = "about.json"
+"""What a peer writes last."""
 GRACE_S = 600.0
 """To load, to end the epoch in which the budget ran out, and to answer."""
 
@@ -109,7 +111,7 @@ def ask(peer: Peer, root: Path, question: Path, answers: Path, *, seed: int, bud
 
     Raises OutOfTimeError where it has not answered after twice its budget and GRACE_S, PeerError where it fails.
     """
-    about = answers / "about.json"
+    about = answers / ABOUT
     if not about.exists():
         command: list[str | Path] = [environment(peer, root), HERE / peer.script, peer.model, question, answers]
         clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}

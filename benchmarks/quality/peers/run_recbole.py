@@ -1,7 +1,7 @@
 """SASRec, LightGCN and FDSA of RecBole, with its own settings but for what is said here. Runs in its own environment.
 
-The last event of each user is the library's validation, after which it chooses when to stop. When the time runs out, the
-best epoch answers, or the first one as far as it came.
+The last event of each user is the library's validation, after which it chooses when to stop. When the time runs out,
+the best epoch answers, or the first one as far as it came.
 """
 
 import sys
@@ -65,8 +65,8 @@ def main() -> None:
         train, valid, _ = data_preparation(config, dataset)
         model = get_model(config["model"])(config, train.dataset)
         trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+        settings["epochs_learnt"] = 0
         started = time.perf_counter()
-
         loss_of = model.calculate_loss
 
         def within_budget(interaction: Any) -> Any:
