@@ -55,7 +55,7 @@ audit: $(READY) ## known vulnerabilities in what we depend on (needs a network)
 	$(BIN)/pip-audit --skip-editable
 
 benchmark: $(READY) ## quality on complete-journey over three seeds (about half an hour)
-	$(BIN)/python -m benchmarks.quality complete-journey $(ARGS)
+	$(BIN)/penchant benchmark complete-journey $(ARGS)
 
 clean: ## remove what the build made, keep databases and models
 	rm -rf $(VENV) protos/.generator tests/protos/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info protos/*.egg-info

@@ -14,6 +14,7 @@ from graph.storage.cli import db_app
 from graph.storage.cli_errors import explained
 from graph.storage.settings import Settings
 from graph.synth.cli import synth_command
+from server.benchmark import mount_benchmark
 from server.demo.command import demo_command
 from server.logs import set_up_logging
 from training.cli import models_app, refresh_command, train_command
@@ -35,6 +36,7 @@ app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("refresh")(refresh_command)
 app.command("demo")(demo_command)
+mount_benchmark(app)
 
 
 @app.command("serve")

@@ -1,7 +1,6 @@
 """Publishing: a folder is written under another name, flushed to disk and renamed into place, once and for all."""
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from training.artifact_manifest import (
     revision_folder,
     write_manifest,
 )
+from training.code_revision import git_revision
 from training.gate import Gate, write_gate
 from training.memories import Memory, write_memories
 from training.ranker import Ranker, write_ranker
@@ -107,15 +107,6 @@ def publish_revision(root: Path, model: int, number: int, revision: Revision) ->
         write_manifest(folder / MANIFEST, manifest)
 
     return _publish(revision_folder(root, model, number), write)
-
-
-def git_revision() -> str:
-    """The commit this code was run from, with `+` where it was changed since; 'unknown' outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
 
 
 def _publish(target: Path, write: Callable[[Path], None]) -> Path:

@@ -58,13 +58,17 @@ def train_command(
     graph_encoder: Annotated[
         str | None, typer.Option(help="attention, directed, lightgcn or none.", show_default="from the data's size")
     ] = None,
-    sequence_encoder: Annotated[str | None, typer.Option(help="transformer, gru, lstm or cnn.")] = None,
+    sequence_encoder: Annotated[str | None, typer.Option(help="transformer, gru, lstm, cnn or mean.")] = None,
     feature: Annotated[
         list[str] | None, typer.Option(help="A number among the items' attributes to learn from; several times.")
     ] = None,
     feature_scaling: Annotated[
         str, typer.Option(help="standard or min_max, fitted on the training window.")
     ] = "standard",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the net, e.g. loss=bpr; several times."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model on a CPU.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
@@ -81,6 +85,7 @@ def train_command(
         screen = Console(stderr=True)
         with _stages(screen) as stages:
             stages.stage("loading")
+            from training.net_settings import parse_settings
             from training.train_run import Options, train
 
             changes = {
@@ -101,7 +106,8 @@ def train_command(
                         order=order.value,
                         holdout_days=holdout_days,
                         validation_days=validation_days,
-                        net={name: value for name, value in changes.items() if value is not None},
+                        net={name: value for name, value in changes.items() if value is not None}
+                        | parse_settings(settings or []),
                         device=device,
                         resume=resume,
                         activate=activate,

@@ -19,25 +19,36 @@ class NetConfig(BaseModel):
     # items
     dim: int = Field(default=128, gt=0, description="width of one net's vectors")
     graph_encoder: GraphEncoderName = "attention"
-    relations: tuple[RelationName, ...] = Field(default=("neighbours",), min_length=1)
+    relations: tuple[RelationName, ...] = Field(
+        default_factory=lambda earlier: (
+            ("forward", "backward") if earlier["graph_encoder"] == "directed" else ("neighbours",)
+        ),
+        min_length=1,
+        description="over which items hear from each other; directed: forward, backward",
+    )
     propagation_steps: int = Field(default=3, ge=1, description="how far an item hears from others in the graph")
     keep_neighbours: int = Field(default=50, gt=0, description="strongest neighbours an item hears")
     hub_damping: float = Field(default=0.0, ge=0, le=1, description="0: a neighbour counts as it is; 1: by its share")
     min_item_users: int = Field(default=1, ge=1, description="items with fewer users stay out of the graph")
+    categories: bool = Field(default=True, description="items hear from their categories, up to the root")
 
     features: tuple[str, ...] = Field(default=(), description="numeric attributes of items that the net reads")
     feature_scaling: Scaling = Field(default="standard", description="how these are scaled, on the training window")
 
     # users
-    sequence_encoder: Literal["transformer", "gru", "lstm", "cnn"] = "transformer"
+    sequence_encoder: Literal["transformer", "gru", "lstm", "cnn", "mean"] = "transformer"
     blocks: int = Field(default=1, gt=0)
     heads: int = Field(default=2, gt=0, description="attention heads (transformer only)")
     dropout: float = Field(default=0.5, ge=0, lt=1)
     max_history: int = Field(default=50, gt=0, description="newest steps (events or baskets) of a user")
+    kinds: bool = Field(default=True, description="a step tells of what kind its events are")
+    gaps: bool = Field(default=True, description="a step tells how long after the one before it came")
+    places: bool = Field(default=True, description="a step tells its place in the history")
     interests: int = Field(default=1, gt=0, description="vectors a user")
     nets: int = Field(default=1, gt=0, description="independent nets, served as one concatenated vector")
 
     # training
+    loss: Literal["softmax", "bpr", "bce"] = "softmax"
     negatives: int = Field(default=2048, gt=0, description="shared a batch; all items where there are fewer")
     popular_negatives: float = Field(default=0.0, ge=0, lt=1, description="share drawn by popularity, the rest uniform")
     batch_positions: int = Field(default=4000, gt=0, description="positions (steps, padding included) a batch")

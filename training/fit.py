@@ -27,8 +27,9 @@ from training.config import NetConfig
 from training.curves import Epoch
 from training.device import choose_device, mixed_precision
 from training.item_graph import ItemGraph
-from training.losses import negative_proposal, sample_negatives, softmax_loss
+from training.losses import negative_proposal, sample_negatives
 from training.model import InterestNet
+from training.pairwise_losses import LOSSES
 from training.validation import Validation, ndcg
 
 CLIP_NORM = 5.0
@@ -93,10 +94,12 @@ def fit(
     on_progress: Callable[[Progress], None] | None = None,
     device: str = "auto",
     checkpoint_seconds: float = 60.0,
+    budget_s: float = math.inf,
 ) -> FitResult:
     """Trains a net. The graph must come from the events of `histories` alone: one that knows validation items leaks.
 
     `scaler`: that of the graph's item features, kept with the net for the graphs that are to come.
+    `budget_s`: the epoch in which so many seconds have passed, interruptions left out, is the last.
     The same seed gives the same numbers on a CPU with the same number of threads, interrupted and resumed or not.
     Raises TrainingError when there is nothing to learn from, or when loss or gradients are no longer finite; the last
     good state is then the checkpoint, which the message names.
@@ -111,7 +114,8 @@ def fit(
         saved = load_checkpoint(checkpoint_dir, config.model_dump(mode="json")) if checkpoint_dir and resume else None
         if saved:
             _restore(run, saved, where)
-        _train(run, run.net.read(graph), windows, validation, config, checkpoint_dir, on_progress, checkpoint_seconds)
+        items = run.net.read(graph)
+        _train(run, items, windows, validation, config, checkpoint_dir, on_progress, checkpoint_seconds, budget_s)
         return FitResult(InterestNet.from_state(config, run.best), run.epochs, run.best_epoch, run.seconds)
 
 
@@ -124,6 +128,7 @@ def _train(
     folder: Path | None,
     on_progress: Callable[[Progress], None] | None,
     checkpoint_seconds: float,
+    budget_s: float,
 ) -> None:
     device = items.item_ids.device
     n_batches = len(bucketed(windows.steps, config.batch_positions))
@@ -131,7 +136,11 @@ def _train(
     proposal = negative_proposal(torch.from_numpy(events).to(device), config)
     clock = _Clock(run.seconds)
     saved_at = run.seconds
-    while len(run.epochs) < config.epochs and len(run.epochs) - run.best_epoch < config.patience:
+    while (
+        len(run.epochs) < config.epochs
+        and len(run.epochs) - run.best_epoch < config.patience
+        and (run.seconds < budget_s or not run.epochs)
+    ):
         for batch in training_batches(windows, config.batch_positions, config.seed, len(run.epochs), skip=run.batch):
             run.loss += _descend(run, items, batch.to(device), proposal, config, folder)
             run.batch += 1
@@ -165,7 +174,7 @@ def _descend(
             users = net.user_vectors(vectors, batch).flatten(0, 1)
             negatives = sample_negatives(proposal, config)
             temperature = net.log_temperature.exp()
-            losses.append(softmax_loss(users, vectors, batch.query, batch.target, negatives, temperature))
+            losses.append(LOSSES[config.loss](users, vectors, batch.query, batch.target, negatives, temperature))
         loss = torch.stack(losses).sum()
     run.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)

@@ -60,13 +60,17 @@ def fit_gate(
     queries: Queries,
     *,
     exclude_seen: bool,
+    by_features: bool = True,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Gate:
     """The gate of `mixture`, whose net and memories must know nothing of what the queries ask.
 
     exclude_seen: rank only what is new to the user, for data in which nobody comes back to an item.
+    by_features: off, sources that speak weigh the same for every user.
     """
     data = collect(mixture, queries, progress=progress)
+    if not by_features:
+        data = replace(data, features=np.zeros_like(data.features))  # a feature that never moves earns no weight
     mean, scale = data.features.mean(axis=0), data.features.std(axis=0)
     gate = replace(
         neutral_gate(mixture.sources, data.features.shape[1]), mean=mean, scale=np.where(scale > 1e-6, scale, 1.0)

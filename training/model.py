@@ -34,6 +34,7 @@ class SingleNet(nn.Module):
 
     def __init__(self, config: NetConfig, n_items: int, n_categories: int, n_kinds: int) -> None:
         super().__init__()
+        self.config = config
         self.interests, dim = config.interests, config.dim
         # The last row of a table stands for what the net was not trained on, and stays zero.
         self.item = nn.Embedding(n_items + 1, dim, padding_idx=n_items)
@@ -54,7 +55,9 @@ class SingleNet(nn.Module):
 
     def item_vectors(self, graph: ItemGraph, item_rows: Tensor, category_rows: Tensor) -> Tensor:
         """`[V, dim]`, unit length; the rows say where the graph's items and categories stand in the tables."""
-        items = self.item(item_rows) + graph.categories.mean(self.category(category_rows))
+        items = self.item(item_rows)
+        if self.config.categories:
+            items = items + graph.categories.mean(self.category(category_rows))
         if self.features is not None:
             items = items + self.features(graph.features)
         return functional.normalize(self.graph_encoder(items, graph.relations), dim=-1)
@@ -62,11 +65,16 @@ class SingleNet(nn.Module):
     def user_vectors(self, items: Tensor, batch: Batch) -> Tensor:
         """`[B, T, K, dim]`, unit length: the interests at each position of each sequence."""
         rows, width = batch.gap.shape
-        kind = batch.event_kind.clamp(max=self.kind.num_embeddings - 1)
-        events = functional.embedding(batch.event_item, items) + self.kind(kind)
+        events = functional.embedding(batch.event_item, items)
+        if self.config.kinds:
+            events = events + self.kind(batch.event_kind.clamp(max=self.kind.num_embeddings - 1))
         total = events.new_zeros(rows * width, events.shape[1]).index_add(0, batch.event_position, events)
         size = torch.bincount(batch.event_position, minlength=rows * width).clamp(min=1).unsqueeze(1)
-        steps = (total / size).view(rows, width, -1) + self.gap(batch.gap) + self.place.weight[:width]
+        steps = (total / size).view(rows, width, -1)
+        if self.config.gaps:
+            steps = steps + self.gap(batch.gap)
+        if self.config.places:
+            steps = steps + self.place.weight[:width]
         states = self.to_interests(self.sequence_encoder(self.dropout(steps)))
         return functional.normalize(states.view(rows, width, self.interests, -1), dim=-1)
 

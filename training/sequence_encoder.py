@@ -1,9 +1,10 @@
-"""From a user's steps to a state after each step, by name: transformer, gru, lstm, cnn.
+"""From a user's steps to a state after each step, by name: transformer, gru, lstm, cnn, mean.
 
 All are causal: the output at step t depends on the inputs of steps ≤ t alone. Padding stands behind the steps, where a
 causal encoder never looks, so no masks are needed.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,6 +18,7 @@ def make_sequence_encoder(config: NetConfig) -> nn.Module:
         "gru": RecurrentBlock,
         "lstm": RecurrentBlock,
         "cnn": ConvolutionBlock,
+        "mean": MeanBlock,
     }
     block = blocks[config.sequence_encoder]
     return nn.Sequential(*(block(config) for _ in range(config.blocks)), nn.LayerNorm(config.dim))
@@ -85,3 +87,14 @@ class ConvolutionBlock(nn.Module):
         y = self.far(functional.pad(y, (self.WIDTH * (self.WIDTH - 1), 0)))
         out: Tensor = x + self.dropout(y.transpose(1, 2))
         return out
+
+
+class MeanBlock(nn.Module):
+    """The mean of the steps so far, order ignored: what a sequence encoder has to beat."""
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        so_far = torch.arange(1, x.shape[1] + 1, device=x.device).unsqueeze(1)
+        return x.cumsum(dim=1) / so_far

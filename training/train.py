@@ -3,6 +3,7 @@
 `learn` needs no store: two snapshots' worth of arrays in, a `Model` out. The command around it is in `cli.py`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from training.config import NetConfig, Sizes, default_config
 from training.evaluation.queries import Queries
 from training.fit import FitResult, Progress, fit
 from training.gate_fit import fit_gate, neutral_gate
+from training.leave_out import NOTHING, LeaveOut
 from training.memories_fit import choose_memories, choose_popularity, popular, sample
 from training.mixture import NET, POPULARITY, Mixture
 from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
@@ -49,7 +51,7 @@ def config_for(trained: Snapshot, changes: dict[str, Any]) -> NetConfig:
     steps = int(_steps(histories).sum())
     sizes = Sizes(users=len(histories), items=len(trained.items), events=len(histories.item), steps=steps)
     try:
-        return NetConfig(**(default_config(sizes).model_dump() | changes))
+        return NetConfig(**(default_config(sizes).model_dump(exclude_unset=True) | changes))
     except ValidationError as error:
         first = error.errors()[0]
         said = first["msg"].removeprefix("Value error, ")
@@ -72,10 +74,15 @@ def learn(
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     stage: Stage = lambda _: None,
+    fitted: FitResult | None = None,
+    leave_out: LeaveOut = NOTHING,
+    budget_s: float = math.inf,
 ) -> Learned:
     """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError.
 
     `window_days`: how far ahead it asks what users come back to, the validation window's length.
+    `fitted`: a net that was trained on the same with the same config, so that only what uses it is learned.
+    `budget_s`: seconds after which the net's epoch is its last.
     """
     histories = histories_of(trained)
     exclude_seen = share_of_repeats(validation) < RARE_REPEATS
@@ -83,7 +90,7 @@ def learn(
     scaler = fit_scaler(trained, config.features, config.feature_scaling) if config.features else None
     graph = graph_of(trained, scaler)
     stage("net")
-    result = fit(
+    result = fitted or fit(
         graph,
         histories,
         _for_net(sample(validation, NET_QUERIES), exclude_seen=exclude_seen),
@@ -94,10 +101,13 @@ def learn(
         resume=resume,
         on_progress=on_progress,
         device=device,
+        budget_s=budget_s,
     )
     stage("memories")
     net = result.net.cpu()
-    memories = choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
+    memories = leave_out.memories_of(
+        choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
+    )
     half_life = choose_popularity(histories, validation, trained.as_of)
     stage("gate")
     sources = (NET, *(memory.name for memory in memories), POPULARITY)
@@ -109,10 +119,15 @@ def learn(
         gate=neutral_gate(sources, 2 + 2 * len(memories)),
         facts=item_facts(trained, vectors),
     )
-    mixture = mixture.with_gate(fit_gate(mixture, sample(validation, GATE_QUERIES), exclude_seen=exclude_seen))
-    stage("ranker")
-    some = sample(validation, RANKER_QUERIES)
-    mixture = mixture.with_ranker(fit_ranker(mixture, some, exclude_seen=exclude_seen, seed=config.seed))
+    mixture = leave_out.silenced(mixture)
+    some = sample(validation, GATE_QUERIES)
+    mixture = mixture.with_gate(
+        fit_gate(mixture, some, exclude_seen=exclude_seen, by_features=not leave_out.gate_features)
+    )
+    if not leave_out.ranker:
+        stage("ranker")
+        some = sample(validation, RANKER_QUERIES)
+        mixture = mixture.with_ranker(fit_ranker(mixture, some, exclude_seen=exclude_seen, seed=config.seed))
     kinds = kinds_of(trained)
     model = Model(net, mixture.gate, memories, half_life, kinds, vector_space, ranker=mixture.ranker)
     return Learned(model, mixture, result, exclude_seen)

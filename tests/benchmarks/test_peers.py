@@ -1,7 +1,7 @@
 """A peer is asked and judged as our own rankers are, and is told nothing that it has to guess."""
 
-import json
 import textwrap
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -10,20 +10,22 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.quality.exchange import write_question
-from benchmarks.quality.peers import Peer, ask
+from benchmarks.quality.exchange import read_answers, write_question
+from benchmarks.quality.peers import PEERS, OutOfTimeError, Peer, PeerError, ask
+from benchmarks.quality.plan import Job
+from benchmarks.quality.worker import do
 from graph.snapshot import take_snapshot
 from graph.storage.database import Database
+from graph.storage.errors import BadInputError
 from graph.storage.events import append_events
 from graph.storage.items import upsert_items
 from graph.storage.times import DAY_US
-from training.evaluation.answers import Answers
 from training.evaluation.baselines import BASELINES
 from training.evaluation.evaluate import evaluate
-from training.evaluation.protocols import AS_TRAINED, Split, leave_one_out, time_split
+from training.evaluation.protocols import AS_TRAINED, REFRESHED, Split, leave_one_out, time_split
 from training.evaluation.queries import Seen
 
-PEERS = Path(__file__).resolve().parents[2] / "benchmarks" / "quality" / "peers"
+SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks" / "quality" / "peers"
 POPULARITY = textwrap.dedent("""
     import numpy as np
     from common import arguments, best_items, write_answers
@@ -31,8 +33,8 @@ POPULARITY = textwrap.dedent("""
     question, options = arguments()
     share = np.bincount(question["item"], minlength=int(question["n_items"])).astype(np.float32)
     share += 1e-3 * np.arange(len(share))  # no ties
-    items, scores = best_items(question, lambda rows: np.tile(share, (len(rows), 1)))
-    write_answers(question, options, items, scores, fit_seconds=0.0, settings={"seed": options.seed})
+    answers = best_items(question, lambda rows: np.tile(share, (len(rows), 1)))
+    write_answers(question, options, answers, fit_seconds=0.5, settings={"seed": options.seed}, stopped=True)
 """)
 
 
@@ -55,7 +57,7 @@ def store(sqlite_database: Database) -> Database:
 
 def common() -> ModuleType:
     """What the scripts share; they import it by this name from beside themselves."""
-    spec = spec_from_file_location("common", PEERS / "common.py")
+    spec = spec_from_file_location("common", SCRIPTS / "common.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
@@ -70,42 +72,125 @@ def splits(store: Database) -> list[Split]:
 
 @pytest.fixture
 def peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Peer:
-    (tmp_path / "common.py").write_text((PEERS / "common.py").read_text())
+    (tmp_path / "common.py").write_text((SCRIPTS / "common.py").read_text())
     (tmp_path / "run_popularity.py").write_text(POPULARITY)
     monkeypatch.setattr("benchmarks.quality.peers.HERE", tmp_path)
     return Peer("popularity, asked", "run_popularity.py", "popularity")
 
 
-@pytest.mark.parametrize("seen", ["include", "exclude"])
-def test_a_peer_is_judged_as_a_ranker_of_ours_would_be(store: Database, peer: Peer, tmp_path: Path, seen: Seen) -> None:
+BOTH: tuple[Seen, ...] = ("include", "exclude")
+
+
+def test_a_peer_is_fitted_once_and_judged_under_both_rules_as_ours_would_be(
+    store: Database, peer: Peer, tmp_path: Path
+) -> None:
     for number, split in enumerate(splits(store)):
-        question, answers = tmp_path / f"q{number}.npz", tmp_path / f"a{number}.npz"
-        write_question(question, split, split.trained, split.test.under(seen), seen)
-        ask(peer, tmp_path, question, answers, seed=3, budget_s=60)
-        assert json.loads(answers.with_suffix(".json").read_text())["seed"] == 3
-        theirs = Answers.read(peer.name, answers, len(split.trained.items))
+        question, answers = tmp_path / f"{number}.npz", tmp_path / str(number)
+        answers.mkdir()
+        write_question(question, split, split.trained, split.test, BOTH)
+        said = ask(peer, tmp_path, question, answers, seed=3, budget_s=60)
+        assert said.settings == {"seed": 3}
+        assert said.cost.stopped
+        assert said.cost.fit_seconds == 0.5
+        assert said.cost.peak_bytes is not None
+        assert said.cost.peak_bytes > 1e6
 
         share = np.bincount(split.trained.events.item, minlength=len(split.trained.items)).astype(np.float32)
         ours = BASELINES["popularity"](split.trained)
         object.__setattr__(ours, "share", share + np.float32(1e-3) * np.arange(len(share), dtype=np.float32))
-        one, other = evaluate(split.test, {AS_TRAINED: [theirs, ours]}, seen=seen)
-        for metric in one.per_user:
-            np.testing.assert_array_equal(one.per_user[metric], other.per_user[metric], err_msg=metric)
+        for seen in BOTH:
+            theirs = read_answers(peer.name, answers, seen, split.test.users, len(split.trained.items))
+            one, other = evaluate(split.test, {AS_TRAINED: [theirs, ours]}, seen=seen)
+            for metric in one.per_user:
+                np.testing.assert_array_equal(one.per_user[metric], other.per_user[metric], err_msg=f"{seen} {metric}")
 
 
 def test_an_answer_is_not_asked_for_twice(store: Database, peer: Peer, tmp_path: Path) -> None:
     split = splits(store)[0]
-    question, answers = tmp_path / "q.npz", tmp_path / "a.npz"
-    write_question(question, split, split.trained, split.test, "include")
-    ask(peer, tmp_path, question, answers, seed=0, budget_s=60)
+    question = tmp_path / "q.npz"
+    write_question(question, split, split.trained, split.test, ("include",))
+    first = ask(peer, tmp_path, question, tmp_path, seed=0, budget_s=60)
     question.unlink()
-    ask(peer, tmp_path, question, answers, seed=0, budget_s=60)
+    assert ask(peer, tmp_path, question, tmp_path, seed=0, budget_s=60) == first
+
+
+def test_answers_for_other_users_are_refused(store: Database, peer: Peer, tmp_path: Path) -> None:
+    split = splits(store)[0]
+    question, n_items = tmp_path / "q.npz", len(split.trained.items)
+    write_question(question, split, split.trained, split.test.select(np.arange(5)), ("include",))
+    ask(peer, tmp_path, question, tmp_path, seed=0, budget_s=60)
+    read_answers(peer.name, tmp_path, "include", split.test.users[:5], n_items)
+    with pytest.raises(BadInputError, match="answered for 5 users that are not the"):
+        read_answers(peer.name, tmp_path, "include", split.test.users, n_items)
+    with pytest.raises(BadInputError, match="are not the 5 it was asked for"):
+        read_answers(peer.name, tmp_path, "include", split.test.users[1:6], n_items)
+    with pytest.raises(BadInputError, match="holds no answers"):
+        read_answers(peer.name, tmp_path, "exclude", split.test.users[:5], n_items)
+
+
+def job_of(peer: Peer, sqlite_url: str, folder: Path, *seen: Seen) -> Job:
+    return Job(
+        database_url=sqlite_url,
+        folder=folder,
+        environments=folder,
+        data_set="shop",
+        protocol="leave-one-out",
+        order="published",
+        holdout_days=None,
+        validation_days=None,
+        model=peer.name,
+        kind="peer",
+        seed=0,
+        seen=seen,
+        budget_s=60,
+        device="cpu",
+    )
+
+
+def test_a_peer_that_refits_has_both_columns_and_is_asked_again_for_another_rule(
+    store: Database, peer: Peer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PEERS, peer.name, replace(peer, refits=True))
+    for seen in (("include",), BOTH):
+        job = job_of(peer, sqlite_url, tmp_path, *seen)
+        do(job)
+        assert [(cell.status, list(cell.metrics)) for cell in job.cells()] == [("done", [AS_TRAINED, REFRESHED])] * len(
+            seen
+        )
+    assert job.cells()[0].config == {"seed": 0}
+
+
+def test_a_peer_out_of_time_is_a_cell(
+    store: Database, peer: Peer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / peer.script).write_text("import time; time.sleep(600)")
+    monkeypatch.setattr("benchmarks.quality.peers.GRACE_S", -119.5)
+    monkeypatch.setitem(PEERS, peer.name, peer)
+    job = job_of(peer, sqlite_url, tmp_path, *BOTH)
+    do(job)
+    assert [cell.status for cell in job.cells()] == ["out of time", "out of time"]
+
+
+def test_a_peer_that_fails_is_quoted(store: Database, peer: Peer, tmp_path: Path) -> None:
+    (tmp_path / peer.script).write_text("print('much'); raise ValueError('no such item')")
+    with pytest.raises(PeerError, match=r"popularity, asked: ValueError: no such item.*output\.log"):
+        ask(peer, tmp_path, tmp_path / "q.npz", tmp_path, seed=0, budget_s=60)
+
+
+def test_a_peer_that_does_not_come_back_is_out_of_time(
+    peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / peer.script).write_text("import time; time.sleep(600)")
+    monkeypatch.setattr("benchmarks.quality.peers.GRACE_S", 0.0)
+    with pytest.raises(OutOfTimeError, match="no answer after 1 s"):
+        ask(peer, tmp_path, tmp_path / "q.npz", tmp_path, seed=0, budget_s=0.5)
+    assert not (tmp_path / "about.json").exists()
 
 
 def test_the_question_does_not_hold_the_answer(store: Database, tmp_path: Path) -> None:
     one_out, window = splits(store)
     for split in (one_out, window):
-        write_question(tmp_path / "q.npz", split, split.trained, split.test, "include")
+        write_question(tmp_path / "q.npz", split, split.trained, split.test, ("include",))
         with np.load(tmp_path / "q.npz") as arrays:
             question = dict(arrays)
         events = split.trained.events

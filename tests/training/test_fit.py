@@ -24,6 +24,7 @@ from training.checkpoint import NAME
 from training.config import NetConfig
 from training.fit import FitResult, Progress, fit
 from training.losses import softmax_loss
+from training.pairwise_losses import LOSSES
 from training.validation import Validation
 
 N_ITEMS, N_USERS, LENGTH = 40, 200, 8
@@ -169,7 +170,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
     def breaks(*arguments: Any) -> Tensor:
         return softmax_loss(*arguments) * (math.nan if epoch == 3 else 1.0)
 
-    monkeypatch.setattr("training.fit.softmax_loss", breaks)
+    monkeypatch.setitem(LOSSES, "softmax", breaks)
     with pytest.raises(TrainingError, match=f"loss nan.*epoch 3.*{tmp_path}") as caught:
         train(checkpoint_dir=tmp_path, on_progress=follow)
     assert caught.value.hint

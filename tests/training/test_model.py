@@ -72,7 +72,7 @@ def test_vectors_have_unit_length(changes: dict[str, Any]) -> None:
     torch.testing.assert_close(users.norm(dim=-1), torch.ones(3, net.config.interests))
 
 
-@pytest.mark.parametrize("encoder", ["transformer", "gru", "lstm", "cnn"])
+@pytest.mark.parametrize("encoder", ["transformer", "gru", "lstm", "cnn", "mean"])
 def test_a_position_knows_its_own_step_and_earlier_ones_alone(encoder: str) -> None:
     net = net_of(graph_of(), sequence_encoder=encoder, blocks=2)
     items = net.item_vectors(graph_of())
@@ -87,7 +87,7 @@ def test_a_position_knows_its_own_step_and_earlier_ones_alone(encoder: str) -> N
     assert ((before[4:] - after[4:]).abs().amax(dim=1) > 1e-4).all()
 
 
-@pytest.mark.parametrize("encoder", ["transformer", "gru", "lstm", "cnn"])
+@pytest.mark.parametrize("encoder", ["transformer", "gru", "lstm", "cnn", "mean"])
 def test_a_user_does_not_depend_on_the_others_in_the_batch(encoder: str) -> None:
     net = net_of(graph_of(), sequence_encoder=encoder)
     items = net.item_vectors(graph_of())
@@ -175,3 +175,21 @@ def test_a_net_comes_back_from_its_state() -> None:
 def test_no_users_at_all() -> None:
     net = net_of(graph_of())
     assert net.user_vectors(histories(), net.item_vectors(graph_of())).shape == (0, 1, 8)
+
+
+@pytest.mark.parametrize(
+    ("switch", "table"), [("categories", "category"), ("kinds", "kind"), ("gaps", "gap"), ("places", "place")]
+)
+def test_what_is_switched_off_is_not_read(switch: str, table: str) -> None:
+    read, unread = net_of(graph_of()), net_of(graph_of(), **{switch: False})
+    before = [vectors_of(net) for net in (read, unread)]
+    with torch.no_grad():
+        for net in (read, unread):
+            getattr(net.parts[0], table).weight.normal_()
+    assert not torch.allclose(vectors_of(read), before[0])
+    assert torch.equal(vectors_of(unread), before[1])
+
+
+def vectors_of(net: InterestNet) -> torch.Tensor:
+    """Of a user whose events came hours apart."""
+    return net.user_vectors(histories([1, 2, 3], hours=[0, 5, 50]), net.item_vectors(graph_of()))

@@ -10,6 +10,7 @@ from graph.arrays import Bools, Float64s
 from graph.threads import in_threads
 from training.evaluation.answers import Answers
 from training.evaluation.baselines import Ranker
+from training.evaluation.guard import chosen_again, require_same_again
 from training.evaluation.metrics import COVERAGE_CUT, TopRanks, per_user, require_finite, top_ranks
 from training.evaluation.queries import Queries, Seen
 
@@ -45,7 +46,8 @@ def evaluate(
     seen: Seen,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """Full ranking of all candidates for every query. BadInputError for scores not finite or of another shape.
+    """Full ranking of all candidates for every query. BadInputError for scores that are not finite, of another shape,
+    or others when the same is asked again.
 
     Rankers may come from a generator, one alive at a time. `progress` is told the queries done and their number.
     """
@@ -62,6 +64,9 @@ def _judge(queries: Queries, ranker: Ranker | Answers, column: str, seen: Seen, 
     start = time.perf_counter()
     rows = max(1, CHUNK_CELLS // max(1, len(queries.catalog)))
 
+    again = chosen_again(len(queries))
+    kept = np.zeros((len(again), len(queries.catalog)), np.float32)
+
     def judged(begin: int) -> TopRanks:
         # A copy of the inputs alone: a ranker can neither see a label nor change what the next one is asked.
         chunk = queries.select(np.arange(begin, min(begin + rows, len(queries))))
@@ -71,6 +76,8 @@ def _judge(queries: Queries, ranker: Ranker | Answers, column: str, seen: Seen, 
         else:
             scores = np.array(ranker.scores(given, chunk.now_us.copy()), dtype=np.float32)
         require_finite(scores, (len(chunk), len(queries.catalog)), ranker.name)
+        here = np.flatnonzero((again >= begin) & (again < begin + rows))
+        kept[here] = scores[again[here] - begin]
         ranked = top_ranks(scores, _excluded(chunk, seen), chunk.relevance)
         return TopRanks(ranked.row + begin, ranked.item, ranked.rank, ranked.top_items)
 
@@ -79,6 +86,8 @@ def _judge(queries: Queries, ranker: Ranker | Answers, column: str, seen: Seen, 
         ranks.append(part)
         if progress is not None:
             progress(min(len(ranks) * rows, len(queries)), len(queries))
+    if not isinstance(ranker, Answers):
+        require_same_again(ranker.scores, queries, again, kept, ranker.name)
     every = TopRanks(*(np.concatenate([getattr(part, name) for part in ranks]) for name in TopRanks.__match_args__))
     hits = every.rank <= COVERAGE_CUT
     new = ~queries.had(every.row[hits], every.item[hits])

@@ -19,6 +19,7 @@ from graph.histories import histories_of
 from graph.snapshot import EventLog, Events, Snapshot
 from graph.storage.errors import BadInputError
 from graph.storage.times import DAY_US, NEVER_US, format_time
+from training.evaluation.guard import require_unknown
 from training.evaluation.queries import Queries, queries_of
 
 Order = Literal["published", "shuffled"]
@@ -29,7 +30,10 @@ SHUFFLE_SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """No snapshot in here holds a test event, `trained` no validation event either; labels are in `Queries` alone."""
+    """No snapshot in here holds a test event, `trained` no validation event either; labels are in `Queries` alone.
+
+    Raises BadInputError otherwise.
+    """
 
     protocol: str
     settings: Mapping[str, Any]
@@ -38,6 +42,10 @@ class Split:
     validation: Queries
     test: Queries
     data_hash: str
+
+    def __post_init__(self) -> None:
+        require_unknown(self.trained, self.validation, "the validation")
+        require_unknown(self.refreshed, self.test, "the test")
 
     @property
     def columns(self) -> dict[str, Snapshot]:

@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from graph.storage.times import format_time, now_us
-from training.artifact_publish import git_revision
+from training.code_revision import git_revision
 from training.evaluation.bootstrap import Difference, paired_bootstrap
 from training.evaluation.evaluate import Result
 from training.evaluation.protocols import Split
@@ -104,9 +104,14 @@ def write_report(report: Report, folder: Path) -> Path:
     columns = {f"{r.column}/{r.model}/{metric}": v for r in report.results for metric, v in r.per_user.items()}
     np.savez_compressed(path.with_suffix(".npz"), **columns)  # type: ignore[arg-type]
     read = {name: value for name, value in as_json(report).items() if name not in ("results", "comparisons")}
-    with (folder / TEST_READS).open("a", encoding="utf-8") as log:
-        log.write(json.dumps(read | {"report": path.name}, allow_nan=False) + "\n")
+    note_test_read(folder, read | {"report": path.name})
     return path
+
+
+def note_test_read(folder: Path, read: Mapping[str, Any]) -> None:
+    """One more line in the log of all readings of the test: what was asked, by which code, with which settings."""
+    with (folder / TEST_READS).open("a", encoding="utf-8") as log:
+        log.write(json.dumps(read, allow_nan=False) + "\n")
 
 
 def as_json(report: Report) -> dict[str, Any]:

@@ -16,18 +16,26 @@ LONGEST = 50
 """Events of a history that a sequential model reads: what the papers give it, and Penchant reads too."""
 BLOCK = 512
 
+Answers = dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
+"""By rule the best items of each user [Q, BEST], the best first, and their scores."""
+
 
 def arguments() -> tuple[dict[str, Any], argparse.Namespace]:
     """The question (see exchange.py), and what the command line says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("question", type=Path)
-    parser.add_argument("answers", type=Path)
+    parser.add_argument("answers", type=Path, help="folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget-s", type=float, default=1800.0, help="training stops after this long")
     options = parser.parse_args()
     with np.load(options.question) as arrays:
         return dict(arrays), options
+
+
+def rules(question: dict[str, Any]) -> list[str]:
+    """Whether a user's earlier items are candidates: include, exclude or both."""
+    return [str(rule) for rule in question["rules"]]
 
 
 def histories(question: dict[str, Any], row: int) -> NDArray[np.int32]:
@@ -50,26 +58,34 @@ def last_of_each(user: NDArray[np.int32]) -> NDArray[np.bool_]:
     return np.append(user[1:] != user[:-1], True) if len(user) else np.zeros(0, np.bool_)
 
 
-def best_items(
-    question: dict[str, Any], scores_of: Callable[[NDArray[np.intp]], NDArray[np.float32]]
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """(items, scores) [Q, BEST] of dense scores [rows, V], which `scores_of` gives for rows of the question."""
-    n, items, scores = len(question["users"]), [], []
+def best_items(question: dict[str, Any], scores_of: Callable[[NDArray[np.intp]], NDArray[np.float32]]) -> Answers:
+    """The best of dense scores [rows, V], which `scores_of` gives for rows of the question, under each rule."""
+    n = len(question["users"])
+    found: dict[str, list[tuple[NDArray[np.int32], NDArray[np.float32]]]] = {rule: [] for rule in rules(question)}
     for begin in range(0, n, BLOCK):
         rows = np.arange(begin, min(begin + BLOCK, n))
         dense = np.array(scores_of(rows), np.float32)
         dense[:, ~question["candidates"]] = -np.inf
-        if question["exclude_seen"]:
-            for place, row in enumerate(rows.tolist()):
-                dense[place, histories(question, row)] = -np.inf
-        k = min(BEST, dense.shape[1])
-        top = np.argpartition(-dense, k - 1, axis=1)[:, :k]
-        level = np.take_along_axis(dense, top, axis=1)
-        order = np.argsort(-level, axis=1, kind="stable")
-        top, level = np.take_along_axis(top, order, axis=1), np.take_along_axis(level, order, axis=1)
-        items.append(np.where(np.isfinite(level), top, -1).astype(np.int32))
-        scores.append(np.where(np.isfinite(level), level, 0).astype(np.float32))
-    return np.concatenate(items), np.concatenate(scores)
+        for rule in sorted(found, reverse=True):  # include comes first: exclude takes items out for good
+            if rule == "exclude":
+                for place, row in enumerate(rows.tolist()):
+                    dense[place, histories(question, row)] = -np.inf
+            found[rule].append(_strongest(dense))
+    return {
+        rule: (np.concatenate([items for items, _ in blocks]), np.concatenate([scores for _, scores in blocks]))
+        for rule, blocks in found.items()
+    }
+
+
+def _strongest(dense: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """(items, scores) [rows, BEST], the best first; -1 and 0 where no more are left."""
+    k = min(BEST, dense.shape[1])
+    top = np.argpartition(-dense, k - 1, axis=1)[:, :k]
+    level = np.take_along_axis(dense, top, axis=1)
+    order = np.argsort(-level, axis=1, kind="stable")
+    top, level = np.take_along_axis(top, order, axis=1), np.take_along_axis(level, order, axis=1)
+    left = np.isfinite(level)
+    return np.where(left, top, -1).astype(np.int32), np.where(left, level, 0).astype(np.float32)
 
 
 def peak_bytes() -> int:
@@ -81,19 +97,23 @@ def peak_bytes() -> int:
 def write_answers(
     question: dict[str, Any],
     options: argparse.Namespace,
-    items: NDArray[np.int32],
-    scores: NDArray[np.float32],
+    answers: Answers,
     *,
     fit_seconds: float,
     settings: dict[str, Any],
+    stopped: bool,
 ) -> None:
-    """The answers, and beside them how they came about."""
-    np.savez(options.answers, users=question["users"], items=items, scores=scores)
+    """A file for each rule, and last how they came about. `stopped`: by the budget."""
+    for rule, (items, scores) in answers.items():
+        np.savez(options.answers / f"{rule}.npz", users=question["users"], items=items, scores=scores)
     about = {
         "fit_seconds": round(fit_seconds, 1),
         "peak_bytes": peak_bytes(),
+        "stopped": stopped,
         "seed": options.seed,
         "settings": settings,
         "finished_at": time.time(),
     }
-    options.answers.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    draft = options.answers / "draft"
+    draft.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    draft.replace(options.answers / "about.json")

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from common import arguments, best_items, last_of_each, write_answers
+from common import arguments, best_items, last_of_each, rules, write_answers
 from implicit.als import AlternatingLeastSquares
 from implicit.bpr import BayesianPersonalizedRanking
 from scipy.sparse import csr_matrix
@@ -43,18 +43,21 @@ def main() -> None:
     last = last_of_each(user)
     judges = np.flatnonzero(last & (np.bincount(user)[user] > 1))
     judges = np.sort(np.random.default_rng(options.seed).permutation(judges)[:JUDGES])
-    best, settings = -1.0, TRIED[options.model][0]
-    for tried in TRIED[options.model]:
+    best, settings, stopped, longest = -1.0, TRIED[options.model][0], False, 0.0
+    for number, tried in enumerate(TRIED[options.model]):
+        so_far = time.perf_counter() - started
+        if number and so_far + 2 * longest > options.budget_s:  # one more, and then the learning
+            stopped = True
+            break
         model = learnt(tried, user[~last], item[~last])
         scores = model.user_factors[user[judges]] @ model.item_factors.T
-        if question["exclude_seen"]:
+        if "exclude" in rules(question):
             scores[counts(user[~last], item[~last], (n_users, n_items))[user[judges]].nonzero()] = -np.inf
         rank = (scores > scores[np.arange(len(judges)), item[judges], None]).sum(axis=1)
         quality = np.where(rank < 10, 1 / np.log2(rank + 2), 0).mean()
         if quality > best:
             best, settings = quality, tried
-        if time.perf_counter() - started > options.budget_s / 2:  # the rest is for learning
-            break
+        longest = max(longest, time.perf_counter() - started - so_far)
     model = learnt(settings, user, item)
     fit_seconds = time.perf_counter() - started
 
@@ -68,8 +71,8 @@ def main() -> None:
     def scores_of(rows: Any) -> Any:
         return np.where(known[rows, None] & factors.any(axis=1), users[rows] @ factors.T, -np.inf)
 
-    items, scores = best_items(question, scores_of)
-    write_answers(question, options, items, scores, fit_seconds=fit_seconds, settings=settings)
+    answers = best_items(question, scores_of)
+    write_answers(question, options, answers, fit_seconds=fit_seconds, settings=settings, stopped=stopped)
 
 
 def counts(user: Any, item: Any, shape: tuple[int, int]) -> csr_matrix:

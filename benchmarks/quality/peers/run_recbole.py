@@ -1,7 +1,7 @@
 """SASRec, LightGCN and FDSA of RecBole, with its own settings but for what is said here. Runs in its own environment.
 
-The last event of each user is the library's validation, after which it chooses when to stop. An epoch in which the time
-runs out is finished: until then there is nothing to answer with.
+The last event of each user is the library's validation, after which it chooses when to stop. When the time runs out,
+the best epoch answers, or the first one as far as it came.
 """
 
 import sys
@@ -65,19 +65,29 @@ def main() -> None:
         train, valid, _ = data_preparation(config, dataset)
         model = get_model(config["model"])(config, train.dataset)
         trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+        settings["epochs_learnt"] = 0
         started = time.perf_counter()
+        loss_of = model.calculate_loss
+
+        def within_budget(interaction: Any) -> Any:
+            if time.perf_counter() - started > options.budget_s:
+                raise OutOfTimeError
+            return loss_of(interaction)
 
         def after_epoch(epoch: int, _: float) -> None:
             settings["epochs_learnt"] = epoch + 1
-            if time.perf_counter() - started > options.budget_s:
-                raise OutOfTimeError
 
+        model.calculate_loss = within_budget
+        stopped = True
         with suppress(OutOfTimeError):
             trainer.fit(train, valid, show_progress=False, callback_fn=after_epoch)
+            stopped = False
         fit_seconds = time.perf_counter() - started
-        saved = torch.load(trainer.saved_model_file, weights_only=False)
-        model.load_state_dict(saved["state_dict"])
-        model.load_other_parameter(saved.get("other_parameter"))
+        best = Path(trainer.saved_model_file)
+        if best.exists():
+            saved = torch.load(best, weights_only=False)
+            model.load_state_dict(saved["state_dict"])
+            model.load_other_parameter(saved.get("other_parameter"))
         model.eval()
 
     tokens = dataset.field2token_id["item_id"]
@@ -103,8 +113,8 @@ def main() -> None:
             dense[user_ids[rows] == 0] = -np.inf
         return dense
 
-    items, scores = best_items(question, scores_of)
-    write_answers(question, options, items, scores, fit_seconds=fit_seconds, settings=settings)
+    answers = best_items(question, scores_of)
+    write_answers(question, options, answers, fit_seconds=fit_seconds, settings=settings, stopped=stopped)
 
 
 def write_atomic_files(place: Path, question: dict[str, Any]) -> None:

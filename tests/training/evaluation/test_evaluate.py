@@ -37,20 +37,24 @@ def split(make_snapshot: Make) -> Split:
     return time_split(make_snapshot(rows, n_items=V, as_of_day=40), test_start=30 * DAY_US, validation_days=8)
 
 
+def items_of(histories: Histories) -> list[list[int]]:
+    return [part.tolist() for part in np.split(histories.item, histories.offsets[1:-1])]
+
+
 def noise(histories: Histories, now_us: np.ndarray) -> np.ndarray:
-    return np.random.default_rng(0).random((len(histories), V), dtype=np.float32)
+    """Chance, but the same for the same history."""
+    rows = [np.random.default_rng([7, *items]).random(V, dtype=np.float32) for items in items_of(histories)]
+    return np.array(rows, np.float32).reshape(len(histories), V)
 
 
 @pytest.mark.parametrize("seen", ["include", "exclude"])
 def test_a_perfect_oracle_scores_one(split: Split, seen: Seen) -> None:
     asked = split.test.under(seen)
-    answers: np.ndarray = asked.relevance.toarray() + noise(asked.histories, asked.now_us) * 0.5
-    at = 0
+    answers = asked.relevance.toarray() + noise(asked.histories, asked.now_us) * 0.5
+    of_history = dict(zip(map(tuple, items_of(asked.histories)), answers, strict=True))
 
     def oracle(histories: Histories, now_us: np.ndarray) -> np.ndarray:
-        nonlocal at
-        at += len(histories)
-        return answers[at - len(histories) : at]
+        return np.array([of_history[tuple(items)] for items in items_of(histories)])
 
     (result,) = evaluate(split.test, {"as trained": [Scripted("oracle", oracle)]}, seen=seen)
     for name, values in result.per_user.items():
@@ -93,9 +97,14 @@ def test_who_tampers_with_the_questions_changes_nothing_for_others(split: Split)
 
 
 def test_a_rankers_own_arrays_are_left_alone(split: Split) -> None:
-    mine = noise(split.test.histories, split.test.now_us)
+    asked = split.test.under("exclude")
+    mine = noise(asked.histories, asked.now_us)
     kept = mine.copy()
-    keeper = Scripted("keeper", lambda histories, now_us: mine[: len(histories)])
+
+    def own(histories: Histories, now_us: np.ndarray) -> np.ndarray:
+        return mine if np.array_equal(histories.item, asked.histories.item) else noise(histories, now_us)
+
+    keeper = Scripted("keeper", own)
     evaluate(split.test, {"c": [keeper]}, seen="exclude")
     np.testing.assert_array_equal(mine, kept)
 
