@@ -30,7 +30,8 @@ class NetConfig(BaseModel):
     keep_neighbours: int = Field(default=50, gt=0, description="strongest neighbours an item hears")
     hub_damping: float = Field(default=0.0, ge=0, le=1, description="0: a neighbour counts as it is; 1: by its share")
     min_item_users: int = Field(default=1, ge=1, description="items with fewer users stay out of the graph")
-    categories: bool = Field(default=True, description="items hear from their categories, up to the root")
+    categories: bool = Field(default=True, description="items hear from their categories")
+    hierarchy: bool = Field(default=True, description="and from all categories above these, up to the root")
 
     features: tuple[str, ...] = Field(default=(), description="numeric attributes of items that the net reads")
     feature_scaling: Scaling = Field(default="standard", description="how these are scaled, on the training window")
@@ -49,6 +50,7 @@ class NetConfig(BaseModel):
 
     # training
     loss: Literal["softmax", "bpr", "bce"] = "softmax"
+    category_loss: float = Field(default=0.0, ge=0, description="weight of guessing the next item's categories as well")
     negatives: int = Field(default=2048, gt=0, description="shared a batch; all items where there are fewer")
     popular_negatives: float = Field(default=0.0, ge=0, lt=1, description="share drawn by popularity, the rest uniform")
     batch_positions: int = Field(default=4000, gt=0, description="positions (steps, padding included) a batch")
@@ -100,6 +102,8 @@ def default_config(sizes: Sizes) -> NetConfig:
         keep_neighbours=20 if big_catalog else 50,
         # Attention along the edges costs as much again as the rest of the net where there are millions of them.
         graph_encoder="lightgcn" if big_catalog else "attention",
+        # What helps items of few events; of many there are too many categories to guess in every step.
+        category_loss=0.0 if big_catalog else 0.2,
         # With few events an item's id says little; a large catalog would spend its time on such items.
         min_item_users=5 if big_catalog else 1,
         # A few items stand next to everything in a large catalog: as neighbours they say nothing, and uniform negatives

@@ -22,6 +22,7 @@ from graph.histories import Histories
 from graph.schema import CATEGORY, ITEM
 from graph.storage.errors import TrainingError
 from training.batches import Batch, Windows, bucketed, training_batches, training_windows
+from training.category_loss import category_loss
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import NetConfig
 from training.curves import Epoch
@@ -170,11 +171,17 @@ def _descend(
     run.net.train()
     with mixed_precision(items.item_ids.device):
         losses = []
+        category_rows = run.net.category_rows(items)
         for net, vectors in zip(run.net.parts, run.net.item_parts(items), strict=True):
             users = net.user_vectors(vectors, batch).flatten(0, 1)
             negatives = sample_negatives(proposal, config)
             temperature = net.log_temperature.exp()
-            losses.append(LOSSES[config.loss](users, vectors, batch.query, batch.target, negatives, temperature))
+            loss = LOSSES[config.loss](users, vectors, batch.query, batch.target, negatives, temperature)
+            if config.category_loss:
+                labels = net.category(category_rows)
+                of_kind = category_loss(users, batch.query, batch.target, items.categories, labels, temperature)
+                loss = loss + config.category_loss * of_kind
+            losses.append(loss)
         loss = torch.stack(losses).sum()
     run.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)

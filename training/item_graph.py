@@ -89,7 +89,7 @@ class ItemGraph:
 
 def read_graph(graph: HeteroData, config: NetConfig, device: torch.device) -> ItemGraph:
     """The item relations that `config` names, pruned and normalised, and the categories of each item, ancestors too."""
-    paths = _category_paths(graph)
+    paths = _category_paths(graph) if config.hierarchy else _matrix(graph, ITEM_IN_CATEGORY)
     relations: list[tuple[Adjacency, ...]] = []
     for name in config.relations if config.graph_encoder != "none" else ():
         if name == "shared_user":

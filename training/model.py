@@ -140,10 +140,14 @@ class InterestNet(nn.Module):
         """The graph as this net reads it, on the net's device."""
         return read_graph(graph, self.config, self.item_ids.device)
 
+    def category_rows(self, graph: ItemGraph) -> Tensor:
+        """int64 `[C]`: where the graph's categories stand in the table."""
+        return _rows(graph.category_ids, self.category_ids)
+
     def item_parts(self, graph: ItemGraph) -> list[Tensor]:
         """Each net's item vectors `[V, dim]`; the graph may hold other items than the training graph did."""
         item_rows = _rows(graph.item_ids, self.item_ids)
-        category_rows = _rows(graph.category_ids, self.category_ids)
+        category_rows = self.category_rows(graph)
         return [net.item_vectors(graph, item_rows, category_rows) for net in self.parts]
 
     @torch.no_grad()
