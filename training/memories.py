@@ -50,7 +50,7 @@ class ItemToItem:
     trend_power: float = 0.0
 
     def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array:
-        recalled = recall(self.neighbours, histories, decay=self.decay)
+        recalled = recall(self.neighbours, histories, decay=self.decay, now_us=now_us)
         if not self.trend_power:
             return recalled
         recalled.data = recalled.data * self.trend[recalled.indices] ** np.float32(self.trend_power)

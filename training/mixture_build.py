@@ -25,6 +25,7 @@ from graph.storage.errors import ArtifactError
 from graph.taxonomy import ancestors_matrix
 from training.artifact_manifest import KindEntry
 from training.artifact_publish import Revision
+from training.aversion import NEAR
 from training.gate import Gate
 from training.memories import Memory
 from training.memories_fit import popular, refit
@@ -52,6 +53,7 @@ class Model:
     vector_space: str
     segments: Segments | None = None
     ranker: Ranker | None = None
+    near: float = NEAR
 
 
 def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
@@ -92,6 +94,7 @@ def mixture_of(
         gate=model.gate,
         facts=item_facts(snapshot),
         ranker=model.ranker,
+        near=model.near,
     )
 
 
