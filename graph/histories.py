@@ -61,6 +61,12 @@ class Histories:
         age_us = (np.repeat(now, self.lengths) if now.ndim else now) - self.occurred_at
         return self.meaning.strength_after(self.kind, self.value, age_us)
 
+    def heard(self, loudness: float) -> "Histories":
+        """The same, where what events say is raised to `loudness`; at 0 each says as much as any other."""
+        if self.meaning is None or loudness == 1:
+            return self
+        return replace(self, meaning=replace(self.meaning, loudness=loudness) if loudness else None)
+
     def select(self, users: npt.ArrayLike) -> "Histories":
         """The rows of `users` (indices, repeats allowed), in that order."""
         rows = np.asarray(users, dtype=np.int64)

@@ -23,6 +23,7 @@ from server.limits import MAX_HISTORY_EVENTS
 from server.live import LiveCatalog
 from server.revision import Revision
 from training.mixture import Ranking
+from training.profiles import profiles
 from training.segments import one_vector
 
 Seen = Literal["include", "exclude", "only"]
@@ -216,4 +217,7 @@ class Engine:
 
     def segment_weights(self, past: Past) -> Float32s:
         """How much each user belongs to each segment, [B, S]; zeros for users without events."""
-        return self.revision.artifact.segments.assign(one_vector(*self.user_vectors(past)))
+        artifact = self.revision.artifact
+        if not artifact.segments.of_profiles:
+            return artifact.segments.assign(one_vector(*self.user_vectors(past)))
+        return artifact.segments.assign(profiles(artifact.item_vectors, past.histories))

@@ -32,9 +32,10 @@ from training.memories_fit import popular, refit
 from training.mixture import Mixture
 from training.mixture_net import NetSource, item_vectors_of
 from training.model import InterestNet
+from training.profiles import profiles
 from training.ranker import Ranker
 from training.ranker_features import ItemFacts, facts_of
-from training.segments import Segments, one_vector
+from training.segments import Segments
 from training.segments_fit import find_segments, with_members
 
 Stage = Callable[[str], None]
@@ -128,8 +129,8 @@ def revision_of(
     stage("user vectors")
     users = user_vectors_of(mixture.net, histories)
     weights = np.full(users.shape[:2], 1 / users.shape[1], np.float32) * (histories.lengths > 0)[:, None]
-    single = one_vector(users, weights)
     stage("segments")
+    single = profiles(mixture.net.vectors, histories)
     if model.segments is None:
         segments = find_segments(single, histories, snapshot, vector_space=model.vector_space, seed=seed)
     else:
