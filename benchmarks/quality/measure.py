@@ -155,10 +155,9 @@ def measure(
         drop_nets_of_other_code(request.results)
     for number, job in enumerate(todo, 1):
         _do(job, f"{number} of {len(todo)}: {job.model}, seed {job.seed}", screen)
-    for job in request.jobs():
-        for cell in job.cells():
-            if cell.status != "done":
-                screen.print(f"{cell.model}, seed {cell.seed}: {cell.status}, {escape(cell.said)}")
+    bad = [cell for job in request.jobs() for cell in job.cells() if cell.status != "done"]
+    for line in dict.fromkeys(f"{cell.model}, seed {cell.seed}: {cell.status}, {cell.said}" for cell in bad):
+        screen.print(escape(line))
     for seen in request.seen:
         table = compare(request.jobs(), seen, request.command)
         yield table, write_tables(table, request.results)

@@ -36,6 +36,8 @@ def console_table(table: Comparison) -> Table:
     for row in table.rows:
         cells = _cells(row, _best(table))
         cells[0] = f"[bold]{cells[0]}[/]" if row.model == MODEL else cells[0]
+        if not row.figures:
+            cells[1] = next(iter(row.failed.values())).partition(":")[0]  # why is said in a line of its own
         for place, column in enumerate(COLUMNS):
             difference = row.ahead.get(column, {}).get(NDCG)
             if difference is not None:
