@@ -88,7 +88,7 @@ class Artifact:
     @cached_property
     def mixture(self) -> Mixture:
         """The whole model as of this revision: what scores and ranks. Raises ArtifactError when parts do not fit."""
-        facts = facts_of(self.pace, np.stack(self.item_categories.nonzero()), self.category_parent)
+        facts = facts_of(self.pace, self.item_vectors, np.stack(self.item_categories.nonzero()), self.category_parent)
         net = NetSource(self.net, self.item_vectors)
         mixture = Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker)
         if self.ranker is not None and self.ranker.names != ranker_features(mixture.sources):

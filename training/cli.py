@@ -55,7 +55,9 @@ def train_command(
     ] = OrderName.PUBLISHED,
     dim: Annotated[int | None, typer.Option(help="Width of the vectors.", show_default="from the data's size")] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many.", show_default="from the data's size")] = None,
-    graph_encoder: Annotated[str | None, typer.Option(help="relational or none.")] = None,
+    graph_encoder: Annotated[
+        str | None, typer.Option(help="attention, directed, lightgcn or none.", show_default="from the data's size")
+    ] = None,
     sequence_encoder: Annotated[str | None, typer.Option(help="transformer, gru, lstm, cnn or mean.")] = None,
     feature: Annotated[
         list[str] | None, typer.Option(help="A number among the items' attributes to learn from; several times.")

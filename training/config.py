@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from graph.features import Scaling
 
+GraphEncoderName = Literal["lightgcn", "directed", "attention", "none"]
 RelationName = Literal["neighbours", "forward", "backward", "shared_user", "shared_category"]
 
 
@@ -17,8 +18,14 @@ class NetConfig(BaseModel):
 
     # items
     dim: int = Field(default=128, gt=0, description="width of one net's vectors")
-    graph_encoder: Literal["relational", "none"] = "relational"
-    relations: tuple[RelationName, ...] = Field(default=("neighbours",), min_length=1)
+    graph_encoder: GraphEncoderName = "attention"
+    relations: tuple[RelationName, ...] = Field(
+        default_factory=lambda earlier: (
+            ("forward", "backward") if earlier["graph_encoder"] == "directed" else ("neighbours",)
+        ),
+        min_length=1,
+        description="over which items hear from each other; directed: forward, backward",
+    )
     propagation_steps: int = Field(default=3, ge=1, description="how far an item hears from others in the graph")
     keep_neighbours: int = Field(default=50, gt=0, description="strongest neighbours an item hears")
     hub_damping: float = Field(default=0.0, ge=0, le=1, description="0: a neighbour counts as it is; 1: by its share")
@@ -51,6 +58,12 @@ class NetConfig(BaseModel):
     epochs: int = Field(default=40, gt=0)
     patience: int = Field(default=4, gt=0, description="epochs without a better validation metric before it stops")
     seed: int = 0
+
+    @field_validator("graph_encoder", mode="before")
+    @classmethod
+    def _renamed(cls, name: object) -> object:
+        """Revisions of 0.1.0 call it so."""
+        return "lightgcn" if name == "relational" else name
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -85,6 +98,8 @@ def default_config(sizes: Sizes) -> NetConfig:
         dim=64 if big_catalog else 128,
         propagation_steps=1 if big_catalog else 3,
         keep_neighbours=20 if big_catalog else 50,
+        # Attention along the edges costs as much again as the rest of the net where there are millions of them.
+        graph_encoder="lightgcn" if big_catalog else "attention",
         # With few events an item's id says little; a large catalog would spend its time on such items.
         min_item_users=5 if big_catalog else 1,
         # A few items stand next to everything in a large catalog: as neighbours they say nothing, and uniform negatives

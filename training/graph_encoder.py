@@ -1,9 +1,13 @@
-"""Items hear from each other: weighted means over the relations of the HeteroData, mixed with learned weights.
+"""Items hear from each other over the relations of the HeteroData, step by step, as a mean over neighbours.
 
-    X[l+1] = Σ_r softmax(w[l])_r · A_r X[l]          states of an item: the mean of X[0] … X[L]
+    X[l+1] = Σ_r w_r · A_r X[l]          states of an item: the mean of X[0] … X[L]
 
-Each A_r has rows that sum to 1 (or 0, for an item without neighbours). No weight matrices inside, after LightGCN
-(He et al., 2020): with an embedding per item they only make training slower.
+    lightgcn    w_r is a number, learned in each step, Σ w = 1
+    directed    w_r is a number for each dimension: some dimensions hear what follows, others what came before
+    attention   as lightgcn, but each A_r weighs its edges by what stands at their ends (edge_attention.py)
+
+Each A_r has rows that sum to 1 (or 0, for an item without neighbours). No weight matrices between the steps, after
+LightGCN (He et al., 2020): with an embedding per item they only make training slower.
 """
 
 import functools
@@ -13,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from training.config import NetConfig
+from training.edge_attention import EdgeAttention
 from training.item_graph import Adjacency
 
 
@@ -21,20 +26,30 @@ class GraphEncoder(nn.Module):
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
-        self.steps = config.propagation_steps if config.graph_encoder == "relational" else 0
-        self.relation_weights = nn.Parameter(torch.zeros(self.steps, len(config.relations)))
+        n_relations = len(config.relations)
+        self.steps = 0 if config.graph_encoder == "none" else config.propagation_steps
+        if config.graph_encoder == "directed":
+            # Not all dimensions alike, or none would ever learn to differ.
+            self.relation_weights = nn.Parameter(torch.randn(self.steps, n_relations, config.dim))
+        else:
+            self.relation_weights = nn.Parameter(torch.zeros(self.steps, n_relations))
+        attends = config.graph_encoder == "attention"
+        self.attention = nn.ModuleList(EdgeAttention(config.dim) for _ in range(attends * self.steps * n_relations))
 
     def forward(self, items: Tensor, relations: Sequence[Sequence[Adjacency]]) -> Tensor:
         """items: `[V, dim]` -> `[V, dim]`."""
         state = total = items
-        for weights in self.relation_weights.softmax(dim=1):
-            heard = [weight * _through(matrices, state) for weight, matrices in zip(weights, relations, strict=True)]
+        for step, weights in enumerate(self.relation_weights.softmax(dim=1)):
+            heard = [weight * self._heard(state, step, r, relations[r]) for r, weight in enumerate(weights)]
             state = functools.reduce(torch.add, heard)
             total = total + state
         return total / (1 + self.steps)
 
-
-def _through(matrices: Sequence[Adjacency], x: Tensor) -> Tensor:
-    for matrix in matrices:
-        x = matrix.mean(x)
-    return x
+    def _heard(self, x: Tensor, step: int, relation: int, matrices: Sequence[Adjacency]) -> Tensor:
+        """What the items hear over one relation; attention is paid along edges, not along paths over other nodes."""
+        if self.attention and len(matrices) == 1:
+            attended: Tensor = self.attention[step * self.relation_weights.shape[1] + relation](x, matrices[0])
+            return attended
+        for matrix in matrices:
+            x = matrix.mean(x)
+        return x

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -36,24 +37,42 @@ class _Product(torch.autograd.Function):
         return ctx.transposed @ gradients[0].contiguous(), None, None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Adjacency:
-    """A constant matrix `[n, m]` (CSR), rows summing to 1 (an empty row: to 0), with its transpose for the backward."""
+    """A constant matrix `[n, m]` (CSR), rows summing to 1 (an empty row: to 0), with its transpose for the backward.
+
+    `order` `[E]`: where each entry of `transposed` stands in `matrix`.
+    """
 
     matrix: Tensor
     transposed: Tensor
+    order: Tensor
 
     @classmethod
     def of(cls, weights: csr_array, device: torch.device) -> Self:
         total = np.repeat(np.asarray(weights.sum(axis=1)).ravel(), np.diff(weights.indptr))
         rows = csr_array((weights.data / total, weights.indices, weights.indptr), shape=weights.shape)
-        return cls(_to_torch(rows, device), _to_torch(rows.T.tocsr(), device))
+        rows.sort_indices()
+        number = csr_array((np.arange(rows.nnz), rows.indices, rows.indptr), shape=rows.shape).T.tocsr()
+        number.sort_indices()
+        order = torch.from_numpy(number.data).to(device)
+        return cls(_to_torch(rows, device), _to_torch(rows.T.tocsr(), device), order)
 
     def mean(self, x: Tensor) -> Tensor:
         """`[m, dim] -> [n, dim]`, always in float32: half precision has no sparse kernels."""
         with torch.autocast(x.device.type, enabled=False):
             mean: Tensor = _Product.apply(x.float(), self.matrix, self.transposed)  # type: ignore[no-untyped-call]
         return mean
+
+    @cached_property
+    def log_weight(self) -> Tensor:
+        """`[E]`, of the entries of `matrix`."""
+        return self.matrix.values().log()
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """int64 `[n + 1]`: where each row of `matrix` begins."""
+        return self.matrix.crow_indices().long()
 
 
 @dataclass(frozen=True)
@@ -72,7 +91,7 @@ def read_graph(graph: HeteroData, config: NetConfig, device: torch.device) -> It
     """The item relations that `config` names, pruned and normalised, and the categories of each item, ancestors too."""
     paths = _category_paths(graph)
     relations: list[tuple[Adjacency, ...]] = []
-    for name in config.relations if config.graph_encoder == "relational" else ():
+    for name in config.relations if config.graph_encoder != "none" else ():
         if name == "shared_user":
             users = _user_item(graph)
             relations.append((Adjacency.of(users, device), Adjacency.of(users.T.tocsr(), device)))

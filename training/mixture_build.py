@@ -90,14 +90,14 @@ def mixture_of(
         memories=refit(model.memories, snapshot),
         popularity=popular(histories, snapshot.as_of, model.popularity_half_life_days),
         gate=model.gate,
-        facts=item_facts(snapshot),
+        facts=item_facts(snapshot, vectors),
         ranker=model.ranker,
     )
 
 
-def item_facts(snapshot: Snapshot) -> ItemFacts:
-    """What the ranker looks up of each item, from the snapshot's events and catalog."""
-    return facts_of(pace_of(histories_of(snapshot)), snapshot.item_category, snapshot.category_parent)
+def item_facts(snapshot: Snapshot, vectors: Float32s) -> ItemFacts:
+    """What the ranker looks up of each item, from the snapshot's events and catalog, and the net's vectors of them."""
+    return facts_of(pace_of(histories_of(snapshot)), vectors, snapshot.item_category, snapshot.category_parent)
 
 
 def check_kinds(learned: Sequence[KindEntry], snapshot: Snapshot) -> None:

@@ -2,11 +2,13 @@
 
 candidates   the strongest items of the mixture, new ones and such as the user had, each kind for itself
 features     what every source says and how high it ranks the item, how the item sells and since when, what its
-             categories have in common with the user's last step and with the history, and the gate's features
+             categories and its vector have in common with the user's last step and with the history, and the gate's
+             features
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from scipy.stats import rankdata
@@ -29,9 +31,11 @@ _LEAST = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class ItemFacts:
-    """Of V items: their pace, and their categories up to the root: csr [V, C] of log(V / items in the category)."""
+    """Of V items: their pace, the net's vectors, float32 [V, dim] of unit length, and their categories up to the root,
+    csr [V, C] of log(V / items in the category)."""
 
     pace: Pace
+    vectors: Float32s
     categories: Csr
 
     @cached_property
@@ -42,12 +46,12 @@ class ItemFacts:
         return norm
 
 
-def facts_of(pace: Pace, item_category: Int32s, parent: Int32s) -> ItemFacts:
-    """item_category: int32 [2, m], pairs of item and category; parent: int32 [C], -1 = a root."""
+def facts_of(pace: Pace, vectors: Float32s, item_category: Int32s, parent: Int32s) -> ItemFacts:
+    """vectors: [V, dim]; item_category: int32 [2, m], pairs of item and category; parent: int32 [C], -1 = a root."""
     categories = ancestors_matrix(item_category, parent, pace.n_items).astype(np.float32)
     size = np.bincount(categories.indices, minlength=len(parent))
     categories.data = np.log(pace.n_items / np.maximum(size, 1)).astype(np.float32)[categories.indices]
-    return ItemFacts(pace, categories)
+    return ItemFacts(pace, vectors, categories)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,9 @@ def feature_names(sources: tuple[str, ...]) -> tuple[str, ...]:
         "like_history",
         "rarest_shared_with_last",
         "rarest_shared_with_history",
+        "near_last",
+        "near_history",
+        "near_any",
     )
 
 
@@ -112,18 +119,16 @@ def features(
     columns += [np.log1p(ranks), np.log(np.maximum(mixed, _LEAST))[:, :, None], chosen.had[:, :, None]]
     columns += [np.log1p(facts.pace.counts(items, now, days))[:, :, None] for days in SPANS_DAYS]
     columns += [np.log1p(days(items, now))[:, :, None] for days in (facts.pace.idle_days, facts.pace.age_days)]
-    columns.append(_likeness(items, histories, facts))
+    recent = histories.last(LAST_EVENTS)
+    columns += [_likeness(items, recent, facts), _nearness(items, recent, facts.vectors)]
     return np.concatenate(columns, axis=2, dtype=np.float32)
 
 
-def _likeness(items: Int64s, histories: Histories, facts: ItemFacts) -> Float32s:
+def _likeness(items: Int64s, recent: Histories, facts: ItemFacts) -> Float32s:
     """[B, C, 4]: the cosine of each item's categories with the last step's and with the mean of the history's, and the
     weight of the rarest category that it shares with either."""
     n_users, n_candidates = items.shape
-    recent = histories.last(LAST_EVENTS)
-    user, event = recent.row_of, recent.item
-    end = recent.step[np.maximum(recent.offsets[1:] - 1, 0)] if len(event) else np.zeros(n_users, np.int32)
-    is_last = recent.step == end[user]
+    user, event, is_last = recent.row_of, recent.item, _is_last(recent)
     # One entry for each category of each candidate; candidate by candidate, so that `reduceat` sums over them.
     flat, lengths = items.ravel(), np.diff(facts.categories.indptr)
     entry = places(facts.categories.indptr[flat].astype(np.int64), lengths[flat])
@@ -137,6 +142,29 @@ def _likeness(items: Int64s, histories: Histories, facts: ItemFacts) -> Float32s
         found.append((cosine, _reduced(np.maximum, np.where(there > 0, weight, 0), lengths[flat])))
     (last, rarest_last), (history, rarest) = found
     return np.stack([last, history, rarest_last, rarest], axis=1).reshape(n_users, n_candidates, 4)
+
+
+def _nearness(items: Int64s, recent: Histories, vectors: Float32s) -> Float32s:
+    """[B, C, 3]: the mean cosine of each item's vector with those of the last step and of the history, the largest."""
+    out = np.zeros((*items.shape, 3), np.float32)
+    is_last = _is_last(recent)
+    # User by user: the vectors of all candidates at once would be 100 KB a user.
+    for row, (begin, end) in enumerate(pairwise(recent.offsets)):
+        if begin < end:
+            cosine = vectors[items[row]] @ vectors[recent.item[begin:end]].T
+            out[row, :, 0] = cosine[:, is_last[begin:end]].mean(axis=1)
+            out[row, :, 1] = cosine.mean(axis=1)
+            out[row, :, 2] = cosine.max(axis=1)
+    return out
+
+
+def _is_last(histories: Histories) -> Bools:
+    """bool [N]: which events belong to the last step of their row."""
+    last: Bools = np.zeros(len(histories.item), np.bool_)
+    if len(last):
+        end = histories.step[np.maximum(histories.offsets[1:] - 1, 0)]
+        last = histories.step == end[histories.row_of]
+    return last
 
 
 def _profile(user: Int32s, item: Int32s, n_users: int, facts: ItemFacts) -> Float32s:

@@ -1,7 +1,8 @@
 """The ranker is fitted last, on validation queries: to the order in which net, memories and gate had put the items.
 
 Softmax cross-entropy of the relevant items among each query's candidates, over all items and again over those new to
-the user, as for the gate. A part of the queries judges: a ranker is used only if it surely ranks them better.
+the user, as for the gate. Each third of the queries judges what the others teach: a ranker is used only if it surely
+ranks them better.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ WEIGHT_DECAY = 1e-2
 EPOCHS = 8
 FEWEST_STEPS = 100
 BATCH = 128
-JUDGES = 1 / 3
+FOLDS = 3
+"""Each third of the queries judges what the other two have taught."""
 FEWEST_QUERIES = 200
 """With fewer nothing is learned that the next few would not overturn."""
 SURE = 3.0
@@ -63,13 +65,21 @@ def fit_ranker(mixture: Mixture, queries: Queries, *, exclude_seen: bool, seed: 
     if len(queries) < FEWEST_QUERIES:
         return None
     data = collect(mixture, queries)
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(data)))
-    judges, others = order[: round(JUDGES * len(data))], order[round(JUDGES * len(data)) :]
     names = ranker_features(mixture.sources)
-    trial = _fitted(names, data.select(others), exclude_seen=exclude_seen, seed=seed)
-    if not is_better(trial, data.select(judges), exclude_seen=exclude_seen):
+    fold = torch.from_numpy(np.random.default_rng(seed).permutation(len(data)) % FOLDS)
+    tilt = torch.zeros_like(data.log_p)
+    for number in range(FOLDS):
+        trial = _fitted(names, data.select((fold != number).nonzero().squeeze(1)), exclude_seen=exclude_seen, seed=seed)
+        judges = (fold == number).nonzero().squeeze(1)
+        tilt[judges] = tilts(trial, data.x[judges])
+    if not is_better(tilt, data, exclude_seen=exclude_seen):
         return None
     return _fitted(names, data, exclude_seen=exclude_seen, seed=seed)
+
+
+def tilts(ranker: Ranker, x: Tensor) -> Tensor:
+    """[Q, C] of features [Q, C, F]."""
+    return torch.from_numpy(np.concatenate([ranker.tilt(part.numpy()) for part in torch.split(x, 1_000)]))
 
 
 def collect(mixture: Mixture, queries: Queries) -> Data:
@@ -90,13 +100,11 @@ def _collected(mixture: Mixture, queries: Queries) -> tuple[Float32s, Float32s, 
     return x, log_p, relevant & chosen.valid, chosen.had.copy(), chosen.valid
 
 
-def is_better(ranker: Ranker, data: Data, *, exclude_seen: bool) -> bool:
-    """Whether it gains more NDCG@10 than three standard errors of the gain, and loses in no ranking.
+def is_better(tilt: Tensor, data: Data, *, exclude_seen: bool) -> bool:
+    """Whether tilts [Q, C] gain more NDCG@10 than three standard errors of the gain, and lose in no ranking.
 
     Gains are relative, and summed over the rankings: cross-entropy may trade the order of all items for that of new.
     """
-    tilts = [ranker.tilt(x.numpy()) for x in torch.split(data.x, 1_000)]
-    tilt = torch.from_numpy(np.concatenate(tilts))
     gains, variance = [], 0.0
     for objective in data.objectives(exclude_seen=exclude_seen):
         before, after = (ndcgs(log_p.exp(), objective) for log_p in (data.log_p, data.log_p + tilt))

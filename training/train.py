@@ -51,7 +51,7 @@ def config_for(trained: Snapshot, changes: dict[str, Any]) -> NetConfig:
     steps = int(_steps(histories).sum())
     sizes = Sizes(users=len(histories), items=len(trained.items), events=len(histories.item), steps=steps)
     try:
-        return NetConfig(**(default_config(sizes).model_dump() | changes))
+        return NetConfig(**(default_config(sizes).model_dump(exclude_unset=True) | changes))
     except ValidationError as error:
         first = error.errors()[0]
         said = first["msg"].removeprefix("Value error, ")
@@ -111,12 +111,13 @@ def learn(
     half_life = choose_popularity(histories, validation, trained.as_of)
     stage("gate")
     sources = (NET, *(memory.name for memory in memories), POPULARITY)
+    vectors = item_vectors_of(net, graph)
     mixture = Mixture(
-        net=NetSource(net, item_vectors_of(net, graph)),
+        net=NetSource(net, vectors),
         memories=memories,
         popularity=popular(histories, trained.as_of, half_life),
         gate=neutral_gate(sources, 2 + 2 * len(memories)),
-        facts=item_facts(trained),
+        facts=item_facts(trained, vectors),
     )
     mixture = leave_out.silenced(mixture)
     some = sample(validation, GATE_QUERIES)

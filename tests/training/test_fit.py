@@ -73,7 +73,17 @@ def test_learns_the_chain() -> None:
     assert result.epochs[-1].loss < result.epochs[0].loss
 
 
-@pytest.mark.parametrize("change", [{"nets": 2}, {"interests": 3}, {"graph_encoder": "none"}, {"negatives": 4096}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"nets": 2},
+        {"interests": 3},
+        {"graph_encoder": "none"},
+        {"graph_encoder": "lightgcn"},
+        {"graph_encoder": "directed"},
+        {"negatives": 4096},
+    ],
+)
 def test_every_shape_of_net_learns(change: dict[str, Any]) -> None:
     result = train(SMALL.model_copy(update={"epochs": 12, "patience": 12, **change}))
     assert max(epoch.ndcg for epoch in result.epochs) > 0.4

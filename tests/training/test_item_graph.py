@@ -7,6 +7,8 @@ from scipy.sparse import csr_array
 from torch_geometric.data import HeteroData
 
 from training.config import NetConfig, RelationName
+from training.edge_attention import EdgeAttention
+from training.edges import edge_means, edge_products, edge_softmax
 from training.graph_encoder import GraphEncoder
 from training.item_graph import Adjacency, read_graph
 
@@ -107,7 +109,7 @@ def test_gradient_of_the_mean_is_that_of_the_dense_product() -> None:
 
 
 def test_the_encoder_is_the_mean_over_steps_of_mixed_relations() -> None:
-    config = NetConfig(dim=4, relations=("forward", "shared_user"), propagation_steps=2)
+    config = NetConfig(graph_encoder="lightgcn", dim=4, relations=("forward", "shared_user"), propagation_steps=2)
     encoder = GraphEncoder(config)
     torch.nn.init.normal_(encoder.relation_weights)
     forward, users = (torch.from_numpy(read(name)) for name in config.relations)
@@ -117,6 +119,49 @@ def test_the_encoder_is_the_mean_over_steps_of_mixed_relations() -> None:
         states.append((a * forward + b * users) @ states[-1])
     found = encoder(x, read_graph(graph_of(), config, CPU).relations)
     torch.testing.assert_close(found, torch.stack(states).mean(dim=0))
+
+
+def test_directed_mixes_each_dimension_by_itself() -> None:
+    config = NetConfig(graph_encoder="directed", dim=4, relations=("forward", "backward"), propagation_steps=1)
+    encoder = GraphEncoder(config)
+    with torch.no_grad():
+        encoder.relation_weights[0] = torch.tensor([[50.0, 50, 0, 0], [0, 0, 50, 50]])
+    forward, backward = (torch.from_numpy(read(name)) for name in config.relations)
+    x = torch.randn(4, 4)
+    found = encoder(x, read_graph(graph_of(), config, CPU).relations)
+    heard = torch.cat([(forward @ x)[:, :2], (backward @ x)[:, 2:]], dim=1)
+    torch.testing.assert_close(found, (x + heard) / 2)
+
+
+def test_attention_begins_as_the_mean_and_leans_to_what_it_learns() -> None:
+    config = NetConfig(graph_encoder="attention", dim=4, relations=("neighbours",), propagation_steps=1)
+    relations = read_graph(graph_of(), config, CPU).relations
+    mean = torch.from_numpy(read("neighbours"))
+    encoder = GraphEncoder(config)
+    x = torch.randn(4, 4)
+    torch.testing.assert_close(encoder(x, relations), (x + mean @ x) / 2)
+
+    attention = encoder.attention[0]
+    assert isinstance(attention, EdgeAttention)
+    for weight in (attention.query.weight, attention.hub.weight, attention.prior):
+        torch.nn.init.normal_(weight) if weight.ndim else torch.nn.init.constant_(weight, 0.7)
+    ends = torch.nn.functional.normalize(x, dim=-1) * 2
+    logits = 0.7 * mean.log() + attention.query(ends) @ attention.key(ends).T / 32**0.5 + attention.hub(ends).T
+    weights = logits.softmax(dim=1).nan_to_num()  # an item without neighbours hears nothing
+    torch.testing.assert_close(encoder(x, relations), (x + weights @ x) / 2)
+
+
+def test_gradients_along_edges_are_those_of_the_dense_form() -> None:
+    weights = csr_array(np.array([[0, 2, 1, 0], [1, 0, 4, 0], [0, 1, 0, 0], [0, 0, 3, 0]], np.float32))
+    edges, there = Adjacency.of(weights, CPU), torch.from_numpy(weights.toarray()) > 0
+    q, k, x, y = (torch.randn(4, 5).requires_grad_() for _ in range(4))
+    ours = edge_means(edge_softmax(edge_products(q, k, edges), edges), x, edges)
+    dense = (q @ k.T).masked_fill(~there, -torch.inf).softmax(dim=1) @ x
+    torch.testing.assert_close(ours, dense)
+    for mine, plain in zip(
+        torch.autograd.grad((ours * y).sum(), (q, k, x)), torch.autograd.grad((dense * y).sum(), (q, k, x)), strict=True
+    ):
+        torch.testing.assert_close(mine, plain)
 
 
 def test_a_graph_without_these_edges() -> None:
@@ -130,3 +175,8 @@ def test_a_graph_without_these_edges() -> None:
             x = matrix.mean(x)
         assert x.shape == (3, 3)
         assert not x.any()
+    x = torch.randn(3, 4)
+    for name in ("lightgcn", "directed", "attention"):
+        alone = GraphEncoder(NetConfig(graph_encoder=name, dim=4, relations=config.relations))
+        states = alone(x, read_graph(graph, config, CPU).relations)
+        torch.testing.assert_close(states, x / 4)  # nobody to hear from in three steps

@@ -51,7 +51,17 @@ def histories(*users: list[int], hours: list[int] | None = None, kind: int = 0) 
     return histories_from_arrays(user, item, hour * HOUR, kind=kinds, n_users=len(users), n_items=20)
 
 
-@pytest.mark.parametrize("changes", [{}, {"nets": 2}, {"interests": 3}, {"graph_encoder": "none"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"nets": 2},
+        {"interests": 3},
+        {"graph_encoder": "none"},
+        {"graph_encoder": "lightgcn"},
+        {"graph_encoder": "directed"},
+    ],
+)
 def test_vectors_have_unit_length(changes: dict[str, Any]) -> None:
     net = net_of(graph_of(), **changes)
     items = net.item_vectors(graph_of())
