@@ -13,7 +13,7 @@ from graph.storage.errors import BadInputError, TrainingError
 from graph.storage.times import DAY_US
 from training.artifact_publish import publish_model, publish_revision
 from training.aversion import NEAR_DISLIKES
-from training.curves import draw_curves
+from training.curves import CURVES, draw_curves
 from training.evaluation.protocols import Split, leave_one_out, time_split
 from training.evaluation.queries import Queries
 from training.fit import Progress
@@ -24,7 +24,6 @@ from training.train import Learned, config_for, learn
 
 CHECKPOINT = ".training"
 RUN = "run.json"
-CURVES = "learning-curves.png"
 
 
 @dataclass(frozen=True)
