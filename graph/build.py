@@ -8,14 +8,15 @@ edges   user -<kind>-> item               one per (user, item) for each kind wit
         category -child_of-> category     weight 1
         and each of them reversed (`rev_…`); every edge has `edge_weight` float32, finite and > 0
 
-The weight of user-kind-item. One event weighs `kind.weight · 2^((occurred_at − epoch) / half_life)`, a kind without
-half-life just `kind.weight`; an edge adds up its events. The epoch is fixed when a graph is first built (by default its
-own as_of, so that weights read as of then). Against it nothing ever fades: tomorrow the same edge with the same events
-still has the same number, today's events simply weigh more than 1, and the weight as of any moment t is the stored one
-times a single factor per kind, `decay_factor(kind, epoch, t) = 2^(−(t − epoch) / half_life)`.
+The weight of user-kind-item. One event weighs `strength · 2^((occurred_at − epoch) / half_life)`, the strength being
+that of `graph/meaning.py`, a kind without half-life just its strength; an edge adds up its events. The epoch is fixed
+when a graph is first built (by default its own as_of, so that weights read as of then). Against it nothing ever fades:
+tomorrow the same edge with the same events still has the same number, today's events simply weigh more than 1, and the
+weight as of any moment t is the stored one times a single factor per kind,
+`decay_factor(kind, epoch, t) = 2^(−(t − epoch) / half_life)`.
 
-Kinds with sign -1 (dislike) have their edge type and positive weights too; what they mean is told by the kind.
-Kinds with sign 0 make no edges.
+Kinds with sign -1 (dislike) have their edge type and positive weights too; `data[edge].sign` tells them apart. Kinds
+with sign 0 make no edges, and events whose value says the opposite of their kind or nothing (a low rating) none either.
 """
 
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ from graph import schema
 from graph.arrays import Float32s, Float64s, Int64s
 from graph.events import Events
 from graph.followed_by import followed_by
+from graph.meaning import Meaning
 from graph.schema import EdgeType
 from graph.snapshot import Snapshot
 from graph.sparse import Csr
@@ -107,6 +109,8 @@ def assembled(snapshot: Snapshot, user_item: Iterable[Csr | None], follows: Csr,
     for kind, edges in zip(snapshot.kinds, in_threads(_edges, user_item), strict=True):
         if edges is not None:
             _add(data, schema.event_edge(kind.name), *edges)
+            for edge in (schema.event_edge(kind.name), schema.reverse(schema.event_edge(kind.name))):
+                data[edge].sign = kind.sign
     _add(data, schema.ITEM_FOLLOWED_BY_ITEM, _ends(follows), follows.data)
     item, category = snapshot.item_category.astype(np.int64)
     _add(data, schema.ITEM_IN_CATEGORY, np.stack([item, category, item]))
@@ -155,7 +159,10 @@ def check_graph(data: HeteroData) -> None:
 def user_item(events: Events, index: int, kind: EventKind, epoch: int, n_users: int, n_items: int) -> Csr:
     """float64 CSR [U, I] of one kind, `index` being its place among the kinds."""
     rows = np.flatnonzero(events.kind == index)
-    weight: Float64s = np.full(len(rows), kind.weight)
+    meaning, which = Meaning.of([kind]), np.zeros(len(rows), np.int16)
+    as_its_kind = meaning.side(which, events.value[rows]) == kind.sign
+    rows, which = rows[as_its_kind], which[as_its_kind]
+    weight: Float64s = meaning.strength(which, events.value[rows])
     if kind.half_life_days is not None:
         half_lives = (events.occurred_at[rows] - epoch) / (kind.half_life_days * DAY_US)
         weight *= np.exp2(np.minimum(half_lives, _MANY_HALF_LIVES))

@@ -6,8 +6,8 @@ B [steps, items] telling which items a step holds and P_d [steps, steps] pointin
 
     T = Bᵀ (I + Σ_d P_d / d) B,  without its diagonal
 
-An item that follows itself is a repeat, not a relation between items. Only interest counts (sign > 0): a dislike is
-not followed by anything. Retracted events are not in a snapshot at all.
+An item that follows itself is a repeat, not a relation between items. Only what speaks for its item counts: a dislike
+is not followed by anything. Retracted events are not in a snapshot at all.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ import numpy as np
 from graph.arrays import Bools, Int64s
 from graph.events import Events
 from graph.follow_counts import Entries, count, entries_of, unit
+from graph.meaning import Meaning
 from graph.snapshot import Snapshot
 from graph.sparse import Csr, keep_strongest, stacked
 from graph.storage.kinds import EventKind
@@ -32,7 +33,7 @@ def followed_by(snapshot: Snapshot, *, max_distance: int, keep_neighbours: int) 
 
 def interest_entries(events: Events, kinds: Sequence[EventKind], surrogate: Int64s, max_distance: int) -> Entries:
     """Of events, those that show interest; `surrogate` [I] are the numbers of the items in the store."""
-    interest = shows_interest(kinds)[events.kind]
+    interest = shows_interest(events, kinds)
     return entries_of(
         events.user[interest],
         events.item[interest],
@@ -43,9 +44,9 @@ def interest_entries(events: Events, kinds: Sequence[EventKind], surrogate: Int6
     )
 
 
-def shows_interest(kinds: Sequence[EventKind]) -> Bools:
-    """bool [kinds]"""
-    return np.array([kind.sign > 0 for kind in kinds] or [False])
+def shows_interest(events: Events, kinds: Sequence[EventKind]) -> Bools:
+    """bool [n]"""
+    return Meaning.of(kinds).side(events.kind, events.value) > 0
 
 
 def strongest(counts: Csr, keep_neighbours: int) -> Csr:

@@ -2,7 +2,7 @@
 
 A compressed table over users (CSR): the events of row u are the slice offsets[u]:offsets[u + 1] of the columns.
 All users of a snapshot are a Histories of U rows, a user being served is a Histories of one.
-Events of kinds with sign >= 0 are in it; dislikes and retracted events are not.
+What speaks against its item is not in it but in `against`, a history of the same users; what was retracted is nowhere.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from graph.arrays import Bools, Float32s, Int16s, Int32s, Int64s
+from graph.arrays import Bools, Float32s, Float64s, Int16s, Int32s, Int64s
+from graph.meaning import Meaning
 from graph.ranges import offsets_of, places
 from graph.storage.errors import BadInputError
 
@@ -34,6 +35,10 @@ class Histories:
     value: Float32s  # [N] rating, quantity or price; NaN = none
     step: Int32s  # [N]
     n_items: int
+    meaning: Meaning | None = None
+    """What the kinds say; None: each event as much as any other, for ever."""
+    against: "Histories | None" = None
+    """Dislikes and low ratings of the same rows; None: there are none."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -48,11 +53,26 @@ class Histories:
         """int32 [N]: the row of each event."""
         return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)
 
+    def weights(self, now_us: npt.ArrayLike) -> Float64s:
+        """float64 [N]: how much each event says as of `now_us` (one for all rows or int64 [U]), see `Meaning`."""
+        if self.meaning is None:
+            return np.ones(len(self.item))
+        now = np.asarray(now_us, np.int64)
+        age_us = (np.repeat(now, self.lengths) if now.ndim else now) - self.occurred_at
+        return self.meaning.strength_after(self.kind, self.value, age_us)
+
+    def heard(self, loudness: float) -> "Histories":
+        """The same, where what events say is raised to `loudness`; at 0 each says as much as any other."""
+        if self.meaning is None or loudness == 1:
+            return self
+        return replace(self, meaning=replace(self.meaning, loudness=loudness) if loudness else None)
+
     def select(self, users: npt.ArrayLike) -> "Histories":
         """The rows of `users` (indices, repeats allowed), in that order."""
         rows = np.asarray(users, dtype=np.int64)
         lengths = self.lengths[rows]
-        return self._events(places(self.offsets[:-1][rows], lengths), offsets_of(lengths))
+        chosen = self._events(places(self.offsets[:-1][rows], lengths), offsets_of(lengths))
+        return chosen if self.against is None else replace(chosen, against=self.against.select(rows))
 
     def until(self, t: int | npt.ArrayLike) -> "Histories":
         """Events with occurred_at < t; `t` in microseconds, one for all rows or int64 [U].
@@ -61,10 +81,11 @@ class Histories:
         past time), cut the snapshot (`Snapshot.until`), which knows when each was withdrawn.
         """
         limit = np.asarray(t, dtype=np.int64)
-        return self._keep(self.occurred_at < (np.repeat(limit, self.lengths) if limit.ndim else limit))
+        earlier = self._keep(self.occurred_at < (np.repeat(limit, self.lengths) if limit.ndim else limit))
+        return earlier if self.against is None else replace(earlier, against=self.against.until(limit))
 
     def last(self, n: int) -> "Histories":
-        """The newest n events of each row; steps count from 0 again."""
+        """The newest n events of each row; steps count from 0 again. What speaks against items stays whole."""
         place_from_end = np.repeat(self.offsets[1:], self.lengths) - np.arange(len(self.item))
         newest = self._keep(place_from_end <= n)
         first = np.minimum(newest.offsets[:-1], max(len(newest.item) - 1, 0))
@@ -84,24 +105,23 @@ class Histories:
             value=self.value[place],
             step=self.step[place],
             n_items=self.n_items,
+            meaning=self.meaning,
+            against=self.against,
         )
 
 
 def histories_of(snapshot: "Snapshot") -> Histories:
     """The histories of all users of a snapshot; row = user index."""
     events = snapshot.events
-    sign = np.array([kind.sign for kind in snapshot.kinds] or [0], dtype=np.int8)
-    shown = sign[events.kind] >= 0
-    return _from_sorted(
-        events.user[shown],
-        events.item[shown],
-        events.occurred_at[shown],
-        events.sequence[shown],
-        events.kind[shown],
-        events.value[shown],
-        n_users=len(snapshot.users),
-        n_items=len(snapshot.items),
-    )
+    meaning = Meaning.of(snapshot.kinds)
+    shown = meaning.side(events.kind, events.value) >= 0
+
+    def of(chosen: Bools) -> Histories:
+        rows = events if chosen.all() else events.take(chosen)
+        columns = (rows.user, rows.item, rows.occurred_at, rows.sequence, rows.kind, rows.value)
+        return replace(_from_sorted(*columns, len(snapshot.users), len(snapshot.items)), meaning=meaning)
+
+    return of(shown) if shown.all() else replace(of(shown), against=of(~shown))
 
 
 def histories_from_arrays(

@@ -26,7 +26,7 @@ from graph.storage.times import format_time, now_us
 
 __all__ = ["EventLog", "Events", "Snapshot", "is_comparable", "snapshot_at", "take_snapshot"]
 
-HASH_DEFINITION = "2"
+HASH_DEFINITION = "3"
 """Stands before a content hash; to be raised with whatever the hash covers. Version 0.1.0, which left the attributes of
 items out, wrote its hashes with nothing before them."""
 
@@ -135,7 +135,7 @@ class Snapshot:
         for hashes in rows:
             digest.update(np.sort(hashes).astype("<u8").tobytes() + b"|")
         for k in sorted(self.kinds, key=lambda kind: kind.name):
-            digest.update(f"{k.name} {k.weight!r} {k.sign} {k.half_life_days!r}|".encode())
+            digest.update(f"{k.name} {k.weight!r} {k.sign} {k.half_life_days!r} {k.middle!r}|".encode())
         return f"{HASH_DEFINITION}:{digest.hexdigest()}"
 
 

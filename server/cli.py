@@ -19,6 +19,7 @@ from server.demo.command import demo_command
 from server.logs import set_up_logging
 from training.cli import models_app, refresh_command, train_command
 from training.evaluation.cli import evaluate_command
+from training.evaluation.cross_cli import cross_validate_command
 
 app = typer.Typer(
     name="penchant",
@@ -34,6 +35,7 @@ app.command("ingest")(ingest_command)
 app.command("synth")(synth_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
+app.command("cross-validate")(cross_validate_command)
 app.command("refresh")(refresh_command)
 app.command("demo")(demo_command)
 mount_benchmark(app)

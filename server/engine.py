@@ -4,7 +4,7 @@ user id -> newest events of the store -> Histories of one row -> mixture of the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from server.limits import MAX_HISTORY_EVENTS
 from server.live import LiveCatalog
 from server.revision import Revision
 from training.mixture import Ranking
+from training.profiles import profiles
 from training.segments import one_vector
 
 Seen = Literal["include", "exclude", "only"]
@@ -52,7 +53,7 @@ class Past:
 
     @property
     def events(self) -> list[int]:
-        """[B]: how many events an answer is based on; those with items that the revision does not know are not."""
+        """[B]: how many events of interest an answer is based on; those with items unknown to the revision are not."""
         counts: list[int] = self.histories.lengths.tolist()
         return counts
 
@@ -81,21 +82,25 @@ class Engine:
         return Past(users, self._histories(recent), recent.is_known, as_of_us)
 
     def _histories(self, recent: RecentEvents) -> Histories:
-        """Events with items or of kinds that the revision does not know are left out: nothing was learned of those."""
+        """Events with items or of kinds that the revision does not know are left out: nothing was learned of those.
+        What speaks against an item needs no learning: there the kind may be younger.
+        """
         users = np.repeat(np.arange(len(recent.is_known), dtype=np.int32), np.diff(recent.offsets))
         item = self.revision.artifact.items.index_of_surrogate(recent.item_id)
         kind = self.live.kinds(recent.kind_id)
-        keep = (item >= 0) & (kind >= 0)
-        return histories_from_arrays(
-            users[keep],
-            item[keep],
-            recent.occurred_at[keep],
-            recent.sequence[keep],
-            kind[keep],
-            recent.value[keep],
-            n_users=len(recent.is_known),
-            n_items=len(self.revision.artifact.items),
-        )
+        meaning, value = self.live.meaning, recent.value.astype(np.float32)
+        usable = (item >= 0) & (kind >= 0)
+        is_against = meaning.side(kind, value) < 0
+        sizes = {"n_users": len(recent.is_known), "n_items": len(self.revision.artifact.items)}
+
+        def of(chosen: Bools) -> Histories:
+            columns = (users, item, recent.occurred_at, recent.sequence, kind, value)
+            found = histories_from_arrays(*(column[chosen] for column in columns), **sizes)
+            return replace(found, meaning=meaning)
+
+        history = of(usable & ~is_against & (kind < self.live.learned_kinds))
+        against = usable & is_against
+        return replace(history, against=of(against)) if against.any() else history
 
     # Interest ---------------------------------------------------------------------------------------------------
 
@@ -212,4 +217,7 @@ class Engine:
 
     def segment_weights(self, past: Past) -> Float32s:
         """How much each user belongs to each segment, [B, S]; zeros for users without events."""
-        return self.revision.artifact.segments.assign(one_vector(*self.user_vectors(past)))
+        artifact = self.revision.artifact
+        if not artifact.segments.of_profiles:
+            return artifact.segments.assign(one_vector(*self.user_vectors(past)))
+        return artifact.segments.assign(profiles(artifact.item_vectors, past.histories))

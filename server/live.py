@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from graph.arrays import Bools, Int16s, Int32s, Int64s
 from graph.ids import IdMap
+from graph.meaning import Meaning
 from graph.storage.database import Database
 from graph.storage.errors import ArtifactError
 from graph.storage.kinds import EventKind, load_kinds
@@ -36,7 +37,10 @@ class LiveCatalog:
     categories: IdMap
     below: sparse.csc_array
     kind_index: Int16s
-    """By the store's number of an event kind: the place at which the net learned it, -1 for what makes no history."""
+    """By the store's number of an event kind: its place in `meaning`, those that the net learned first; -1 = none."""
+    learned_kinds: int
+    meaning: Meaning
+    """What kinds say now, whatever they said when the net learned them."""
 
     def in_any(self, categories: Sequence[str]) -> Bools:
         """[V]: items in one of the categories or below it; a category that is not there holds nothing."""
@@ -90,6 +94,7 @@ def read_live_catalog(database: Database, artifact: Artifact) -> LiveCatalog:
     )
     pairs = pairs[:, (pairs >= 0).all(axis=0)]
     learned_categories = frozenset(artifact.categories.external.to_pylist())
+    kind_index, meaning = _kinds(load_kinds(database), artifact)
     return LiveCatalog(
         available=available,
         exists=exists,
@@ -97,7 +102,9 @@ def read_live_catalog(database: Database, artifact: Artifact) -> LiveCatalog:
         newer_categories=frozenset(categories.external.to_pylist()) - learned_categories,
         categories=categories,
         below=sparse.csc_array(ancestors_matrix(pairs, parent, len(items))),
-        kind_index=_kind_index(load_kinds(database), artifact),
+        learned_kinds=len(artifact.manifest.kinds),
+        kind_index=kind_index,
+        meaning=meaning,
     )
 
 
@@ -113,13 +120,17 @@ def _check_same_store(artifact: Artifact, names: pa.StringArray, index: Int32s) 
         )
 
 
-def _kind_index(kinds: Sequence[EventKind], artifact: Artifact) -> Int16s:
-    learned = {kind.name: place for place, kind in enumerate(artifact.manifest.kinds)}
+def _kinds(kinds: Sequence[EventKind], artifact: Artifact) -> tuple[Int16s, Meaning]:
+    """`kind_index` and `meaning`."""
+    now = {kind.name: kind for kind in kinds}
+    learned = [EventKind(id=0, **kind.model_dump()) for kind in artifact.manifest.kinds]
+    place = {kind.name: number for number, kind in enumerate(learned)}
+    younger = [kind for kind in kinds if kind.name not in place]
+    place |= {kind.name: len(learned) + number for number, kind in enumerate(younger)}
     index = np.full(max((kind.id for kind in kinds), default=0) + 1, -1, np.int16)
     for kind in kinds:
-        if kind.sign >= 0:
-            index[kind.id] = learned.get(kind.name, -1)
-    return index
+        index[kind.id] = place[kind.name]
+    return index, Meaning.of([*(now.get(kind.name, kind) for kind in learned), *younger])
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

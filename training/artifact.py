@@ -28,6 +28,7 @@ from graph.memories.pace import Pace
 from graph.storage.errors import ArtifactError
 from training.artifact_arrays import read_array, read_json, read_table
 from training.artifact_manifest import MANIFEST, MODEL_FILES, Manifest, broken, check_file, model_folder, read_manifest
+from training.aversion import NEAR, NEAR_DISLIKES, OWN
 from training.config import NetConfig
 from training.gate import Gate, read_gate
 from training.memories import Memory, read_memories
@@ -76,6 +77,14 @@ class Artifact:
     def model_path(self) -> Path:
         return model_folder(self.path.parent, self.manifest.model)
 
+    @property
+    def near(self) -> float:
+        """How far dislikes reach; a revision of 0.1.0 does not say."""
+        near = self.manifest.config.get(NEAR_DISLIKES, NEAR)
+        if not (isinstance(near, int | float) and 0 <= near < OWN):
+            raise broken(self.path / MANIFEST, f"{NEAR_DISLIKES} {near!r} is no number from 0 to {OWN:g}")
+        return float(near)
+
     @cached_property
     def net(self) -> InterestNet:
         """The net, ready to encode users. Raises ArtifactError when weights and settings do not fit."""
@@ -90,7 +99,7 @@ class Artifact:
         """The whole model as of this revision: what scores and ranks. Raises ArtifactError when parts do not fit."""
         facts = facts_of(self.pace, self.item_vectors, np.stack(self.item_categories.nonzero()), self.category_parent)
         net = NetSource(self.net, self.item_vectors)
-        mixture = Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker)
+        mixture = Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker, self.near)
         if self.ranker is not None and self.ranker.names != ranker_features(mixture.sources):
             raise broken(self.path / "ranker.json", "reads other features than this version of penchant has")
         return mixture

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from graph.storage import registry
@@ -17,9 +16,9 @@ from graph.storage.database import Database
 from graph.storage.errors import ConflictError
 from graph.storage.settings import Settings
 from graph.storage.times import format_time
+from training.stages import stages_on
 
 if TYPE_CHECKING:
-    from training.fit import Progress as FitProgress
     from training.promote import Verdict
 
 models_app = typer.Typer(help="Published models: which there are, and which one serves.", no_args_is_help=True)
@@ -83,7 +82,7 @@ def train_command(
     """
     with explained():
         screen = Console(stderr=True)
-        with _stages(screen) as stages:
+        with stages_on(screen) as stages:
             stages.stage("loading")
             from training.net_settings import parse_settings
             from training.train_run import Options, train
@@ -136,7 +135,7 @@ def refresh_command(
 ) -> None:
     """Publish the model's next revision: the same weights over the newest events, without training."""
     with explained():
-        with _stages(Console(stderr=True)) as stages:
+        with stages_on(Console(stderr=True)) as stages:
             stages.stage("loading")
             from training.refresh import refresh
 
@@ -247,40 +246,3 @@ def _opened(url: str | None) -> Iterator[Database]:
         yield store
     finally:
         store.close()
-
-
-class _Stages:
-    """One line of progress: the stage, and while the net trains its loss, validation, pace and time left."""
-
-    def __init__(self, screen: Console, bar: Progress) -> None:
-        self.screen, self.bar = screen, bar
-        self.task = bar.add_task("", total=None)
-
-    def stage(self, name: str) -> None:
-        self.bar.update(self.task, description=name, total=None, completed=0)
-        if not self.screen.is_terminal:
-            self.screen.print(name)
-
-    def say(self, line: str) -> None:
-        self.screen.print(line)
-
-    def net(self, at: "FitProgress") -> None:
-        text = (
-            f"net: epoch {at.epoch}, loss {at.loss:.3f}, best NDCG@10 {at.best_ndcg:.4f}, "
-            f"{at.rows_per_second:,.0f} rows/s, at most {at.seconds_left / 60:.1f} min left"
-        )
-        self.bar.update(self.task, description=text, total=at.batches, completed=at.batch)
-        if not self.screen.is_terminal and at.batch == at.batches:
-            self.screen.print(text)
-
-
-@contextmanager
-def _stages(screen: Console) -> Iterator[_Stages]:
-    columns: list[Any] = [
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-    ]
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        yield _Stages(screen, bar)

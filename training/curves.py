@@ -7,6 +7,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+CURVES = "learning-curves.png"
+"""The file beside a model's weights."""
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -20,7 +23,7 @@ class Epoch:
 def draw_curves(epochs: Sequence[Epoch], path: Path, title: str = "Learning curves") -> None:
     """Loss and validation NDCG@10 over epochs, one above the other, the best epoch marked; a PNG at `path`."""
     numbers = range(1, len(epochs) + 1)
-    figure = Figure(figsize=(7, 5.5), layout="constrained", dpi=120)
+    figure = Figure(figsize=(7, 5.5), layout="constrained", dpi=200)
     above, below = figure.subplots(2, 1, sharex=True)
     figure.suptitle(title, fontsize=12, fontweight="bold")
     above.plot(numbers, [epoch.loss for epoch in epochs], color="#c44e52", marker="o", markersize=3.5)

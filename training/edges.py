@@ -62,7 +62,8 @@ class _Means(torch.autograd.Function):
 
 def _sampled(q: Tensor, k: Tensor, edges: Adjacency) -> Tensor:
     nothing = _with(torch.zeros_like(edges.matrix.values()), edges.matrix)
-    return torch.sparse.sampled_addmm(nothing, q, k.T, beta=0.0).values()
+    sampled: Tensor = torch.sparse.sampled_addmm(nothing, q, k.T, beta=0.0).values()
+    return sampled
 
 
 def _with(values: Tensor, matrix: Tensor) -> Tensor:

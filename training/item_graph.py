@@ -126,8 +126,9 @@ def _neighbours(graph: HeteroData, name: str, config: NetConfig) -> csr_array:
 
 
 def _user_item(graph: HeteroData) -> csr_array:
-    """Weights [U, V] of all event kinds together."""
-    edges = [edge for edge in graph.edge_types if edge[0] == USER and edge[2] == ITEM]
+    """Weights [U, V] of all event kinds that speak for an item together."""
+    between = [edge for edge in graph.edge_types if edge[0] == USER and edge[2] == ITEM]
+    edges = [edge for edge in between if graph[edge].get("sign", 1) > 0]
     total = csr_array((graph[USER].num_nodes, graph[ITEM].num_nodes), dtype=np.float32)
     for edge in edges:
         total = (total + _matrix(graph, edge)).tocsr()

@@ -38,7 +38,9 @@ class LeaveOut:
         """The mixture, in which the net finds all items equally likely if it is left out."""
         if NET not in self.sources:
             return mixture
-        return replace(mixture, net=replace(mixture.net, vectors=np.zeros_like(mixture.net.vectors)))
+        nothing = np.zeros_like(mixture.net.vectors)
+        facts = replace(mixture.facts, vectors=nothing)
+        return replace(mixture, net=replace(mixture.net, vectors=nothing), facts=facts)
 
 
 NOTHING = LeaveOut()

@@ -48,16 +48,19 @@ class ItemToItem:
     trend: NDArray[np.float32]
     trend_days: float = 28.0
     trend_power: float = 0.0
+    loudness: float = 0.0
+    """How much of what kinds of events say is heard (`Histories.heard`)."""
 
     def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array:
-        recalled = recall(self.neighbours, histories, decay=self.decay)
+        heard = histories.heard(self.loudness)
+        recalled = recall(self.neighbours, heard, decay=self.decay, now_us=now_us)
         if not self.trend_power:
             return recalled
         recalled.data = recalled.data * self.trend[recalled.indices] ** np.float32(self.trend_power)
         return rows_to_distributions(recalled)
 
     def settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("decay", "recipe", "trend_days", "trend_power")}
+        return {name: getattr(self, name) for name in ("decay", "recipe", "trend_days", "trend_power", "loudness")}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         m = self.neighbours
@@ -78,12 +81,13 @@ class Repeats:
     type: ClassVar[str] = "repeats"
     name: str
     half_life_days: float | None
+    loudness: float = 0.0
 
     def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array:
-        return own_frequency(histories, now_us, half_life_days=self.half_life_days)
+        return own_frequency(histories.heard(self.loudness), now_us, half_life_days=self.half_life_days)
 
     def settings(self) -> dict[str, Any]:
-        return {"half_life_days": self.half_life_days}
+        return {"half_life_days": self.half_life_days, "loudness": self.loudness}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {}

@@ -28,20 +28,23 @@ class Ease:
     trend_power: float
     factors: EaseFactors
     trend: Float32s
+    loudness: float = 0.0
+    """How much of what kinds of events say is heard."""
 
     def recall(self, histories: Histories, now_us: NDArray[np.int64]) -> sparse.csr_array:
         boost = np.power(self.trend, np.float32(self.trend_power)) if self.trend_power else None
-        return recall_ease(self.factors, interests(histories, now_us, half_life_us(self.half_life_days)), boost)
+        mine = interests(histories.heard(self.loudness), now_us, half_life_us(self.half_life_days))
+        return recall_ease(self.factors, mine, boost)
 
     def recounted(self, histories: Histories, as_of: int) -> "Ease":
         return replace(
             self,
-            factors=ease_factors(histories, as_of, half_life_us(self.half_life_days)),
+            factors=ease_factors(histories.heard(self.loudness), as_of, half_life_us(self.half_life_days)),
             trend=trend(histories, as_of, round(self.trend_days * DAY_US)),
         )
 
     def settings(self) -> dict[str, Any]:
-        names = ("half_life_days", "trend_days", "trend_power")
+        names = ("half_life_days", "trend_days", "trend_power", "loudness")
         return {name: getattr(self, name) for name in names}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -50,11 +53,16 @@ class Ease:
 
 
 def learn_ease(
-    histories: Histories, as_of: int, window_days: float, half_life_days: float | None, trend: Float32s
+    histories: Histories,
+    as_of: int,
+    window_days: float,
+    half_life_days: float | None,
+    trend: Float32s,
+    loudness: float = 0.0,
 ) -> Ease:
     """Not yet boosted by what is on the rise."""
-    factors = ease_factors(histories, as_of, half_life_us(half_life_days))
-    return Ease("ease", half_life_days, window_days, 0.0, factors, trend)
+    factors = ease_factors(histories.heard(loudness), as_of, half_life_us(half_life_days))
+    return Ease("ease", half_life_days, window_days, 0.0, factors, trend, loudness)
 
 
 def half_life_us(days: float | None) -> float:

@@ -44,6 +44,8 @@ TREND_POWERS = (0.0, 0.25, 0.5, 1.0)
 """On groceries a root of the trend lifts EASE's NDCG@10 on new items by 10 %, also when the counts are a month old."""
 EASE_HALF_LIVES = (4.0, None)
 """In windows; None: interest never fades."""
+LOUDNESSES = (0.0, 0.5, 1.0)
+"""How much of what kinds of events say a memory hears; looked at only where they do not all say the same."""
 HALF_LIVES_DAYS = (30.0, 90.0, 180.0, None)
 POPULARITY_HALF_LIVES_DAYS = (7.0, 30.0, 180.0, None)
 QUERIES = 500
@@ -105,19 +107,27 @@ def choose_memories(
     chosen: list[Memory] = []
     some = sample(queries, QUERIES)
     rising = trend(histories, snapshot.as_of, round(window_days * DAY_US))
+    loudnesses = LOUDNESSES if len(np.unique(histories.weights(snapshot.as_of))) > 1 else LOUDNESSES[:1]
     for name in recipes_of(histories):
         memory = ItemToItem(name, DECAYS[0], name, RECIPES[name](histories, kept(histories)), rising, window_days)
-        memory = _best([replace(memory, decay=decay) for decay in DECAYS], some)
+        options = [replace(memory, decay=decay, loudness=loud) for loud in loudnesses for decay in DECAYS]
+        memory = _best(options, some)
         chosen.append(_best([replace(memory, trend_power=power) for power in TREND_POWERS], some))
     if by_factors(histories):
         days = [half_life and half_life * window_days for half_life in EASE_HALF_LIVES]
-        fading = [learn_ease(histories, snapshot.as_of, window_days, half_life, rising) for half_life in days]
+        fading = [
+            learn_ease(histories, snapshot.as_of, window_days, half_life, rising, loud)
+            for loud in loudnesses
+            for half_life in days
+        ]
         chosen.append(_best([replace(m, trend_power=power) for m in fading for power in TREND_POWERS], some))
     if not exclude_seen:
-        repeats: list[Memory] = [Repeats("repeats", half_life) for half_life in HALF_LIVES_DAYS]
+        repeats: list[Memory] = [
+            Repeats("repeats", half_life, loud) for loud in loudnesses for half_life in HALF_LIVES_DAYS
+        ]
         learned = learn_repeats(histories, snapshot.as_of, window_days, item_group(snapshot))
-        options: list[Memory] = [*repeats, learned] if learned else repeats
-        chosen.append(max(options, key=lambda m: _quality(m, some, new_only=False)))
+        own: list[Memory] = [*repeats, learned] if learned else repeats
+        chosen.append(max(own, key=lambda m: _quality(m, some, new_only=False)))
     return tuple(chosen)
 
 

@@ -4,7 +4,8 @@
              ├─ memories   sparse recalls, one a source      p_follows, p_repeats, …
              ├─ popularity the same for everybody            p_popularity
              ├─ features of all these ─ gate ─ weights g that sum to 1
-             └─ features of the strongest items ─ ranker ─ a factor on each p, after which Σ p is 1 again
+             ├─ features of the strongest items ─ ranker ─ a factor on each p, after which Σ p is 1 again
+             └─ what the user dislikes ─ aversion ─ likewise
 
 Evaluation asks for `scores` (dense), serving for `rank` and `explain` (one user). Who has no history gets popularity.
 """
@@ -20,6 +21,7 @@ from scipy import sparse
 
 from graph.arrays import Bools, Float32s, Float64s, Int64s
 from graph.histories import Histories
+from training.aversion import NEAR, averted
 from training.gate import Gate
 from training.memories import Memory
 from training.mixture_net import EXACT_ITEMS, NEAREST, Nearest, NetSource, strongest_of
@@ -65,6 +67,8 @@ class Mixture:
     facts: ItemFacts
     ranker: Ranker | None = None
     """None: the order is the mixture's own."""
+    near: float = NEAR
+    """How far a dislike reaches to items that are like its own."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -72,6 +76,9 @@ class Mixture:
 
     def with_gate(self, gate: Gate) -> "Mixture":
         return replace(self, gate=gate)
+
+    def with_near(self, near: float) -> "Mixture":
+        return replace(self, near=near)
 
     def with_ranker(self, ranker: Ranker | None) -> "Mixture":
         return replace(self, ranker=ranker)
@@ -134,6 +141,11 @@ class Mixture:
 
     def _probabilities(self, histories: Histories, now_us: Int64s) -> tuple[Float32s, Evidence]:
         """p [B, V], and what it is made of."""
+        p, evidence = self.ordered(histories, now_us)
+        return averted(p, histories, now_us, self.net.likeness, self.near), evidence
+
+    def ordered(self, histories: Histories, now_us: Int64s) -> tuple[Float32s, Evidence]:
+        """p [B, V] before dislikes are seen, and what it is made of."""
         p, evidence = self.mixed(histories, now_us)
         if self.ranker is None:
             return p, evidence
@@ -180,12 +192,12 @@ class Mixture:
         evidence = self._weighed(history, recalled, np.exp(self.net.logits(user, near) - log_z))
         sources = self._by_source(items, np.exp(self.net.logits(user, items)[0] - log_z), evidence)
         shares = sources * evidence.weights
-        if self.ranker is None:
-            return shares
-        p = shares.sum(axis=1)[None]
-        now, user_features = np.array([now_us]), evidence.features
-        change = tilted(self.ranker, self.facts, p, items, lambda place: sources[place], history, now, user_features)
-        return _summing_to(change.apply(p)[0], shares)
+        p, now, user_features = shares.sum(axis=1)[None], np.array([now_us]), evidence.features
+        if self.ranker is not None:
+            of_items = partial(np.take, sources, axis=0)
+            p = tilted(self.ranker, self.facts, p, items, of_items, history, now, user_features).apply(p)
+        p = averted(p, history, now, self.net.likeness, self.near, items)
+        return _summing_to(p[0], shares)
 
     def _by_source(self, items: NDArray[np.integer[Any]], p_net: Float32s, evidence: Evidence) -> Float32s:
         """p_k of each source at some items: [n] of one user -> [n, S]; [B, C] -> [B, C, S]."""

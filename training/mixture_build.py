@@ -25,15 +25,17 @@ from graph.storage.errors import ArtifactError
 from graph.taxonomy import ancestors_matrix
 from training.artifact_manifest import KindEntry
 from training.artifact_publish import Revision
+from training.aversion import NEAR
 from training.gate import Gate
 from training.memories import Memory
 from training.memories_fit import popular, refit
 from training.mixture import Mixture
 from training.mixture_net import NetSource, item_vectors_of
 from training.model import InterestNet
+from training.profiles import profiles
 from training.ranker import Ranker
 from training.ranker_features import ItemFacts, facts_of
-from training.segments import Segments, one_vector
+from training.segments import Segments
 from training.segments_fit import find_segments, with_members
 
 Stage = Callable[[str], None]
@@ -52,6 +54,7 @@ class Model:
     vector_space: str
     segments: Segments | None = None
     ranker: Ranker | None = None
+    near: float = NEAR
 
 
 def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
@@ -92,6 +95,7 @@ def mixture_of(
         gate=model.gate,
         facts=item_facts(snapshot, vectors),
         ranker=model.ranker,
+        near=model.near,
     )
 
 
@@ -125,8 +129,8 @@ def revision_of(
     stage("user vectors")
     users = user_vectors_of(mixture.net, histories)
     weights = np.full(users.shape[:2], 1 / users.shape[1], np.float32) * (histories.lengths > 0)[:, None]
-    single = one_vector(users, weights)
     stage("segments")
+    single = profiles(mixture.net.vectors, histories)
     if model.segments is None:
         segments = find_segments(single, histories, snapshot, vector_space=model.vector_space, seed=seed)
     else:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from graph.arrays import Float32s, Int32s, Int64s
 from graph.histories import Histories
+from training.likeness import Likeness
 from training.model import InterestNet
 
 EXACT_ITEMS = 200_000
@@ -74,6 +75,10 @@ class NetSource:
     @cached_property
     def temperature(self) -> float:
         return float(self.net.temperatures.detach().mean())
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        return Likeness.of(self.vectors)
 
     @cached_property
     def _sample(self) -> Int32s:

@@ -27,8 +27,9 @@ def model_of(artifact: Artifact) -> Model:
         popularity_half_life_days=artifact.manifest.config.get(POPULARITY_HALF_LIFE),
         kinds=artifact.manifest.kinds,
         vector_space=artifact.manifest.vector_space,
-        segments=artifact.segments,
+        segments=artifact.segments if artifact.segments.of_profiles else None,
         ranker=artifact.ranker,
+        near=artifact.near,
     )
 
 

@@ -45,6 +45,8 @@ class Segments:
     member_offsets: NDArray[np.int64]
     members: NDArray[np.int32]
     member_weights: NDArray[np.float32]
+    of_profiles: bool = True
+    """Found among profiles (profiles.py); in revisions of 0.1.0 among user vectors."""
 
     def assign(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much a user belongs to each segment: `vectors` [B, dim] -> weights [B, S] that sum to 1.
@@ -88,6 +90,7 @@ def no_segments(dim: int) -> Segments:
 def write_segments(folder: Path, segments: Segments) -> None:
     content = {
         "sharpness": segments.sharpness,
+        "of_profiles": segments.of_profiles,
         "segments": [
             {"id": s.id, "label": s.label, "size": s.size, "categories": [vars(c) for c in s.categories]}
             for s in segments.segments
@@ -106,7 +109,7 @@ def read_segments(folder: Path, dim: int, n_users: int) -> Segments:
             Segment(s["id"], s["label"], s["size"], tuple(CategoryLift(**c) for c in s["categories"]))
             for s in content["segments"]
         )
-        sharpness = float(content["sharpness"])
+        sharpness, of_profiles = float(content["sharpness"]), bool(content.get("of_profiles", False))
     except (KeyError, TypeError, ValueError) as error:
         raise broken(path, f"is not a list of segments ({error})") from error
     shapes: dict[str, tuple[int | None, ...]] = {
@@ -122,7 +125,7 @@ def read_segments(folder: Path, dim: int, n_users: int) -> Segments:
         raise broken(folder / "segment_members.npy", "does not fit its offsets and weights")
     if len(members) and (members.min() < 0 or members.max() >= n_users):
         raise broken(folder / "segment_members.npy", "names users that the revision does not have")
-    return Segments(found, sharpness=sharpness, **arrays)
+    return Segments(found, sharpness=sharpness, of_profiles=of_profiles, **arrays)
 
 
 _ARRAYS = ("centers", "origin", "member_offsets", "members", "member_weights")

@@ -1,7 +1,7 @@
-"""Finding segments: k-means on the directions of users' interests, named by the categories they lean to.
+"""Finding segments: k-means on the directions of users' profiles, named by the categories they lean to.
 
-Directions are taken from the mean user, so that what everybody likes groups nobody. The number of segments has the best
-silhouette (Rousseeuw 1987) among NUMBERS on a sample of users.
+Directions are taken from the mean user, so that what everybody likes groups nobody. The number of segments is the
+largest among NUMBERS whose silhouette (Rousseeuw 1987) on a sample of users comes close to the best.
 """
 
 import hashlib
@@ -20,8 +20,10 @@ from graph.snapshot import Snapshot
 from graph.taxonomy import Taxonomy, ancestors_matrix
 from training.segments import CategoryLift, Segment, Segments, directions, no_segments
 
-NUMBERS = (4, 6, 8, 10, 12, 16, 20, 24)
-SAMPLE = 20_000
+NUMBERS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24)
+CLOSE = 0.95
+"""Of the best silhouette: where groups shade into one another many numbers do as well, and more say more."""
+SAMPLE = 10_000
 """Users that k-means is fitted on; the others are only assigned."""
 SILHOUETTE_SAMPLE = 2_000
 USERS_A_SEGMENT = 5
@@ -35,7 +37,7 @@ NAMED = 5
 def find_segments(
     vectors: Float32s, histories: Histories, snapshot: Snapshot, *, vector_space: str, seed: int
 ) -> Segments:
-    """`vectors` [U, dim], 0 for a user without history. The same seed finds the same segments."""
+    """`vectors` [U, dim], profiles; 0 for a user without history. The same seed finds the same segments."""
     active = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
     most = len(active) // USERS_A_SEGMENT
     if most < 2:
@@ -75,17 +77,16 @@ def with_members(segments: Segments, vectors: Float32s) -> Segments:
 
 
 def _best_centers(sample: Float32s, numbers: list[int], seed: int) -> Float32s:
-    """Unit centers [S, dim] of the number of clusters with the best silhouette."""
+    """Unit centers [S, dim] of the largest number of clusters whose silhouette is close to the best."""
     judged = sample[:SILHOUETTE_SAMPLE]
-    best: tuple[float, Float32s] | None = None
+    found: list[tuple[float, Float32s]] = []
     for number in numbers:
         clusters = KMeans(number, n_init=4, random_state=seed).fit(sample)
         labels = clusters.labels_[: len(judged)]
         quality = silhouette_score(judged, labels) if 1 < len(np.unique(labels)) < len(judged) else -1.0
-        if best is None or quality > best[0]:
-            best = quality, clusters.cluster_centers_
-    assert best is not None
-    centers = best[1]
+        found.append((quality, clusters.cluster_centers_))
+    best = max(quality for quality, _ in found)
+    centers = [centers for quality, centers in found if quality >= best - (1 - CLOSE) * abs(best)][-1]
     return directions(centers, np.zeros(centers.shape[1], np.float32))
 
 

@@ -16,6 +16,7 @@ from graph.features import fit_scaler
 from graph.histories import Histories, histories_of
 from graph.snapshot import Snapshot
 from graph.storage.errors import BadInputError
+from training.aversion_fit import fit_near
 from training.config import NetConfig, Sizes, default_config
 from training.evaluation.queries import Queries
 from training.fit import FitResult, Progress, fit
@@ -129,7 +130,8 @@ def learn(
         some = sample(validation, RANKER_QUERIES)
         mixture = mixture.with_ranker(fit_ranker(mixture, some, exclude_seen=exclude_seen, seed=config.seed))
     kinds = kinds_of(trained)
-    model = Model(net, mixture.gate, memories, half_life, kinds, vector_space, ranker=mixture.ranker)
+    mixture = mixture.with_near(fit_near(mixture, validation))
+    model = Model(net, mixture.gate, memories, half_life, kinds, vector_space, ranker=mixture.ranker, near=mixture.near)
     return Learned(model, mixture, result, exclude_seen)
 
 

@@ -12,7 +12,8 @@ from graph.storage.database import Database
 from graph.storage.errors import BadInputError, TrainingError
 from graph.storage.times import DAY_US
 from training.artifact_publish import publish_model, publish_revision
-from training.curves import draw_curves
+from training.aversion import NEAR_DISLIKES
+from training.curves import CURVES, draw_curves
 from training.evaluation.protocols import Split, leave_one_out, time_split
 from training.evaluation.queries import Queries
 from training.fit import Progress
@@ -23,7 +24,6 @@ from training.train import Learned, config_for, learn
 
 CHECKPOINT = ".training"
 RUN = "run.json"
-CURVES = "learning-curves.png"
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ def train(
         "net": config.model_dump(mode="json"),
         "exclude_seen": learned.exclude_seen,
         POPULARITY_HALF_LIFE: learned.model.popularity_half_life_days,
+        NEAR_DISLIKES: learned.model.near,
     }
     version, path = _publish(database, root, learned, parts.published, settings, verdict, stage)
     curves = path.parent / f"m{version.model}" / CURVES

@@ -19,7 +19,9 @@ from benchmarks.quality.plan import ROOT, Job, run, surroundings
 from benchmarks.quality.table import MODEL, Comparison, compare
 from benchmarks.quality.variants import all_variants, variant_of
 from benchmarks.quality.view import write_tables
+from graph.storage.database import Database
 from graph.storage.errors import BadInputError
+from migrations.commands import upgrade
 from training.evaluation.baselines import BASELINES, DEFAULT_BASELINES
 from training.evaluation.protocols import Order
 from training.evaluation.queries import Seen
@@ -93,6 +95,10 @@ class Request:
         return self.folder / self.data_set.name
 
     @property
+    def url(self) -> str:
+        return f"sqlite:///{self.store / 'penchant.db'}"
+
+    @property
     def results(self) -> Path:
         """The folder of the cells: one for each question."""
         if self.protocol == "leave-one-out":
@@ -112,14 +118,17 @@ class Request:
         words += ["--seeds", ",".join(map(str, self.seeds)), "--budget-s", f"{self.budget_s:g}"]
         words += ["--holdout-days", f"{self.holdout_days:g}"] if self.holdout_days else []
         words += ["--validation-days", f"{self.validation_days:g}"] if self.validation_days else []
+        all_baselines = set(DEFAULT_BASELINES) <= set(self.models)
+        words += ["--model", "baselines"] if all_baselines else []
         for model, kind in self.models.items():
-            words += [f"--{kind}" if kind in ("variant", "peer") else "--model", model]
+            if not (all_baselines and model in DEFAULT_BASELINES):
+                words += [f"--{kind}" if kind in ("variant", "peer") else "--model", model]
         return shlex.join(words)
 
     def jobs(self) -> list[Job]:
         return [
             Job(
-                database_url=f"sqlite:///{self.store / 'penchant.db'}",
+                database_url=self.url,
                 folder=self.results,
                 environments=self.environments,
                 data_set=self.data_set.name,
@@ -155,31 +164,33 @@ def measure(
         drop_nets_of_other_code(request.results)
     for number, job in enumerate(todo, 1):
         _do(job, f"{number} of {len(todo)}: {job.model}, seed {job.seed}", screen)
-    for job in request.jobs():
-        for cell in job.cells():
-            if cell.status != "done":
-                screen.print(f"{cell.model}, seed {cell.seed}: {cell.status}, {escape(cell.said)}")
+    bad = [cell for job in request.jobs() for cell in job.cells() if cell.status != "done"]
+    for line in dict.fromkeys(f"{cell.model}, seed {cell.seed}: {cell.status}, {cell.said}" for cell in bad):
+        screen.print(escape(line))
     for seen in request.seen:
         table = compare(request.jobs(), seen, request.command)
         yield table, write_tables(table, request.results)
 
 
 def load(request: Request, data: Path | None, screen: Console) -> None:
-    """A store with the data set in it, loaded once."""
+    """A store with the data set in it, loaded once, and brought up to this version. Raises BadInputError."""
     done = request.store / "loaded"
-    if done.exists():
-        return
-    files = request.data_set.folder(data, request.environments)
+    files = None if done.exists() else request.data_set.folder(data, request.environments)
     request.store.mkdir(parents=True, exist_ok=True)
-    database = surroundings(PENCHANT_DATABASE_URL=f"sqlite:///{request.store / 'penchant.db'}")
+    database = Database(request.url)
+    try:
+        upgrade(database)
+    finally:
+        database.close()
+    if files is None:
+        return
     rejects = request.store / "rejects.jsonl"
-    mapping = request.data_set.mapping
-    for words in (["db", "upgrade"], ["ingest", str(mapping), "--base", str(files), "--rejects", str(rejects)]):
-        screen.print(f"$ penchant {shlex.join(words)}")
-        command = [sys.executable, "-P", "-m", "server", *words]
-        code = subprocess.run(command, env=database, stdout=STDERR, check=False).returncode
-        if code:
-            raise BadInputError(f"{request.data_set.name} cannot be loaded.", hint="What is wrong stands above.")
+    words = ["ingest", str(request.data_set.mapping), "--base", str(files), "--rejects", str(rejects)]
+    screen.print(f"$ penchant {shlex.join(words)}")
+    command = [sys.executable, "-P", "-m", "server", *words]
+    surrounding = surroundings(PENCHANT_DATABASE_URL=request.url)
+    if subprocess.run(command, env=surrounding, stdout=STDERR, check=False).returncode:
+        raise BadInputError(f"{request.data_set.name} cannot be loaded.", hint="What is wrong stands above.")
     done.touch()
 
 

@@ -12,7 +12,7 @@ from functools import reduce
 from typing import Any, get_args
 
 from graph.storage.errors import BadInputError
-from training.config import NetConfig
+from training.config import NetConfig, Sizes, default_config
 from training.leave_out import ALL_MEMORIES, NOTHING, LeaveOut
 from training.memories_fit import RECIPES
 from training.mixture import NET
@@ -101,8 +101,10 @@ def all_variants() -> list[str]:
 
 
 def _is_default(variant: Variant) -> bool:
-    default = NetConfig()
-    return variant.leave_out == NOTHING and all(getattr(default, name) == value for name, value in variant.net.items())
+    """Whether it changes nothing on any data: what a rule decides by sizes may be something else."""
+    default, by_rule = NetConfig(), default_config(Sizes(users=1, items=1, events=1, steps=1)).model_fields_set
+    same = all(getattr(default, name) == value and name not in by_rule for name, value in variant.net.items())
+    return variant.leave_out == NOTHING and same
 
 
 def _one(text: str) -> Variant:

@@ -36,6 +36,8 @@ def console_table(table: Comparison) -> Table:
     for row in table.rows:
         cells = _cells(row, _best(table))
         cells[0] = f"[bold]{cells[0]}[/]" if row.model == MODEL else cells[0]
+        if not row.figures:
+            cells[1] = next(iter(row.failed.values())).partition(":")[0]  # why is said in a line of its own
         for place, column in enumerate(COLUMNS):
             difference = row.ahead.get(column, {}).get(NDCG)
             if difference is not None:
@@ -47,10 +49,10 @@ def console_table(table: Comparison) -> Table:
 
 def markdown(table: Comparison) -> str:
     """A section, ready for docs/results.md."""
-    revisions = sorted({revision for row in table.rows for revision in row.revisions})
     lines = [
-        f"{title(table)[0].upper()}{title(table)[1:]}. {table.measured[:10]}, revision {', '.join(revisions)}, seeds "
-        f"{', '.join(map(str, table.seeds))}, {table.machine}, `{table.command}`. {caption(table)}",
+        f"{title(table)[0].upper()}{title(table)[1:]}. {table.measured[:10]}, {_revisions(table)}, "
+        f"seed{'s' if len(table.seeds) > 1 else ''} {', '.join(map(str, table.seeds))}, {table.machine}, "
+        f"`{table.command}`. {caption(table)}",
         "",
         "| " + " | ".join(HEADINGS) + " |",
         "|" + "---|" * len(HEADINGS),
@@ -60,6 +62,13 @@ def markdown(table: Comparison) -> str:
         cells[0] = f"**{cells[0]}**" if row.model == MODEL else cells[0]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
+
+
+def _revisions(table: Comparison) -> str:
+    """The model's own, and those of rows that other code has measured."""
+    own = next((row.revisions for row in table.rows if row.model == MODEL), table.rows[0].revisions)
+    others = sorted({revision for row in table.rows for revision in row.revisions} - set(own))
+    return f"revision {', '.join(own)}" + (f" (other rows also {', '.join(others)})" if others else "")
 
 
 def caption(table: Comparison) -> str:

@@ -58,11 +58,12 @@ def ease_factors(
 
 
 def interests(histories: Histories, now_us: Int64s, half_life_us: float) -> csr_array:
-    """c / (c + 1) of each item of a history, c its count decayed to `now_us` [B]; CSR `[B, V]`."""
+    """c / (c + 1) of each item of a history, c what its events say, decayed to `now_us` [B]; CSR `[B, V]`."""
     row = histories.row_of
     age_us = np.maximum(now_us[row] - histories.occurred_at, 0)
     shape = (len(histories), histories.n_items)
-    count = csr_array((np.exp2(-age_us / half_life_us), (row, histories.item)), shape=shape)
+    said = histories.weights(now_us) * np.exp2(-age_us / half_life_us)
+    count = csr_array((said, (row, histories.item)), shape=shape)
     count.sum_duplicates()
     return csr_array(((count.data / (count.data + 1)).astype(np.float32), count.indices, count.indptr), shape)
 

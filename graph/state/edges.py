@@ -104,7 +104,8 @@ def _own(events: Events, users: Int64s) -> Int64s:
 def _follows(edges: Edges, mirror: Mirror, was: Bools, shown: Bools) -> Follows:
     events = mirror.events
     own = _own(events, np.unique(events.user[was != shown]))
-    own = own[shows_interest(mirror.kinds)[events.kind[own]] & (was[own] | shown[own])]
+    own = own[was[own] | shown[own]]
+    own = own[shows_interest(events.take(own), mirror.kinds)]
     near = near_changes(
         events.user[own], events.occurred_at[own], events.sequence[own], was[own] != shown[own], edges.max_distance
     )

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from graph.storage.check import check
 from graph.storage.cli_errors import explained
+from graph.storage.cli_kinds import HalfLife, Middle, Name, Sign, Weight, show_or_set
 from graph.storage.database import Database
 from graph.storage.settings import Settings
 
@@ -79,6 +80,20 @@ def check_command(
         if problems:
             raise typer.Exit(1)
         typer.echo(f"{store!r} is sound.")
+
+
+@db_app.command("kinds")
+def kinds_command(
+    name: Name = None,
+    weight: Weight = None,
+    sign: Sign = None,
+    half_life_days: HalfLife = None,
+    middle: Middle = None,
+    database: Url = None,
+) -> None:
+    """Show what each kind of event says of its user's interest, or change one. Servers follow within a second."""
+    with _opened(database) as store:
+        show_or_set(store, name, weight, sign, half_life_days, middle)
 
 
 @contextmanager

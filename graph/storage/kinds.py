@@ -24,6 +24,10 @@ class EventKind:
     weight: float  # how much one event says, a purchase = 1
     sign: int  # +1 interest, -1 dislike, 0 says nothing
     half_life_days: float | None  # None: does not fade
+    middle: float | None = None  # the value that says nothing, below it the sign turns; None: values say nothing
+
+
+_SAID = ("weight", "sign", "half_life_days", "middle")
 
 
 def load_kinds(database: Database) -> tuple[EventKind, ...]:
@@ -35,7 +39,9 @@ def load_kinds(database: Database) -> tuple[EventKind, ...]:
 def read_kinds(connection: Connection) -> tuple[EventKind, ...]:
     columns = event_kind.c
     rows = connection.execute(
-        select(columns.id, columns.name, columns.weight, columns.sign, columns.half_life_days).order_by(columns.id)
+        select(columns.id, columns.name, columns.weight, columns.sign, columns.half_life_days, columns.middle).order_by(
+            columns.id
+        )
     )
     return tuple(EventKind(*row) for row in rows)
 
@@ -49,11 +55,11 @@ def upsert_kinds(database: Database, kinds: Iterable[EventKind]) -> None:
         known = {kind.name: kind for kind in read_kinds(connection)}
         changed = []
         for kind in wanted:
-            values = {"weight": kind.weight, "sign": kind.sign, "half_life_days": kind.half_life_days}
+            values = {name: getattr(kind, name) for name in _SAID}
             old = known.get(kind.name)
             if old is None:
                 connection.execute(insert(event_kind).values(name=kind.name, **values))
-            elif (old.weight, old.sign, old.half_life_days) != (kind.weight, kind.sign, kind.half_life_days):
+            elif values != {name: getattr(old, name) for name in _SAID}:
                 connection.execute(update(event_kind).where(event_kind.c.id == old.id).values(**values))
             else:
                 continue
@@ -72,5 +78,7 @@ def _validate(kind: EventKind) -> None:
         raise BadInputError(f"{where}: the sign is -1, 0 or 1.", field="sign")
     if kind.half_life_days is not None and not (math.isfinite(kind.half_life_days) and kind.half_life_days > 0):
         raise BadInputError(f"{where}: the half-life is a finite number of days above 0.", field="half_life_days")
+    if kind.middle is not None and not math.isfinite(kind.middle):
+        raise BadInputError(f"{where}: the middle is a finite number.", field="middle")
     if kind.name == RETRACT and kind.sign != 0:
         raise BadInputError(f"{where} withdraws events and says nothing of interest: its sign is 0.", field="sign")

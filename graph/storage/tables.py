@@ -123,6 +123,7 @@ event_kind = Table(
     Column("weight", Float, nullable=False, comment="how much one event of the kind says, purchase = 1"),
     Column("sign", SmallInteger, nullable=False, comment="+1 interest, -1 dislike, 0 says nothing (retract)"),
     Column("half_life_days", Float, comment="null: does not fade"),
+    Column("middle", Float, comment="the value that says nothing, below it the sign turns; null: values say nothing"),
     CheckConstraint("sign IN (-1, 0, 1)", name="sign"),
     CheckConstraint("weight >= 0", name="weight"),
     CheckConstraint("half_life_days > 0", name="half_life_days"),

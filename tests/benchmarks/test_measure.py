@@ -232,7 +232,7 @@ def test_the_command_of_a_table_makes_it_again_and_names_no_folder(tmp_path: Pat
     )
     assert asked.command.startswith(
         "penchant benchmark amazon-beauty --protocol leave-one-out --order shuffled --seen exclude --seeds 0,2 "
-        "--budget-s 600 --model penchant --variant no-graph --model popularity"
+        "--budget-s 600 --model baselines --model penchant --variant no-graph --peer"
     )
     assert asked.command.endswith("--peer 'implicit ALS'")
     assert str(tmp_path) not in asked.command

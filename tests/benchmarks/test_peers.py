@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.quality.exchange import read_answers, write_question
-from benchmarks.quality.peers import PEERS, OutOfTimeError, Peer, PeerError, ask
+from benchmarks.quality.peers import PEERS, OutOfTimeError, Peer, PeerError, ask, environment
 from benchmarks.quality.plan import Job
 from benchmarks.quality.worker import do
 from graph.snapshot import take_snapshot
@@ -218,3 +218,20 @@ def test_the_last_event_of_each_user_is_where_the_next_user_begins() -> None:
     last = common().last_of_each(np.array([0, 0, 2, 5, 5, 5], np.int32))
     assert last.tolist() == [False, True, True, False, False, True]
     assert common().last_of_each(np.zeros(0, np.int32)).tolist() == []
+
+
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_implicit_is_installed_and_answers(store: Database, sqlite_url: str, tmp_path: Path) -> None:
+    job = job_of(PEERS["implicit ALS"], sqlite_url, tmp_path, *BOTH)
+    do(job)
+    assert [cell.status for cell in job.cells()] == ["done", "done"]
+    for cell in job.cells():
+        assert cell.metrics[REFRESHED]["recall@10"]
+        assert cell.config["factors"] == 128
+        assert cell.cost.peak_bytes
+    ready = tmp_path / "implicit" / "ready"
+    written = ready.stat().st_mtime_ns
+    environment(PEERS["implicit BPR"], tmp_path)
+    assert ready.stat().st_mtime_ns == written  # both share what is installed

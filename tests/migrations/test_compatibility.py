@@ -25,7 +25,9 @@ def test_a_store_without_schema_names_the_command(database: Database) -> None:
 
 def test_an_older_schema_names_the_command(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("migrations.commands.known_revisions", lambda: (*known_revisions(), "9999"))
-    with pytest.raises(SchemaError, match=r"has schema 0001, this version needs 9999. Run `penchant db upgrade`"):
+    with pytest.raises(
+        SchemaError, match=rf"has schema {known_revisions()[-1]}, this version needs 9999. Run `penchant db upgrade`"
+    ):
         database.require_schema()
 
 

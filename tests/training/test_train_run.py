@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from graph.ids import IdMap
-from graph.snapshot import Snapshot, take_snapshot
+from graph.snapshot import HASH_DEFINITION, Snapshot, take_snapshot
 from graph.state.current import STATE
 from graph.storage import registry
 from graph.storage.database import Database
@@ -71,7 +71,8 @@ def test_the_hold_out_is_in_nothing_that_is_published(store: Database, trained: 
 
 
 @pytest.mark.parametrize(
-    ("noted", "why"), [("2:" + "0" * 32, "changed in its past"), ("0" * 32, "begun by an older version")]
+    ("noted", "why"),
+    [(f"{HASH_DEFINITION}:" + "0" * 32, "changed in its past"), ("0" * 32, "begun by an older version")],
 )
 def test_a_run_goes_on_only_over_the_store_that_it_began_with(
     sqlite_database: Database, shop: Snapshot, fill_store: FillStore, tmp_path: Path, noted: str, why: str

@@ -19,6 +19,11 @@ class Difference:
     high: float
     users: int
 
+    @property
+    def sign(self) -> int:
+        """1: better beyond luck, -1: worse beyond luck, 0: neither; one user alone proves nothing."""
+        return 0 if self.users < 2 else int(self.low > 0) - int(self.high < 0)
+
 
 def paired_bootstrap(
     ours: Float64s, theirs: Float64s, *, samples: int = 2_000, confidence: float = 0.95, seed: int = 0

@@ -54,6 +54,9 @@ def evaluate_command(
         list[str] | None, typer.Option(help="Only this baseline, or `none`; may be given several times.")
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder for a JSON and an npz file per run.")] = Path("evaluations"),
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for a page with pictures, index.html.", show_default="none")
+    ] = None,
     database: Annotated[
         str | None, typer.Option(help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
     ] = None,
@@ -65,7 +68,7 @@ def evaluate_command(
     the test.
     """
     with explained():
-        moments = {"--as-of": _time("--as-of", as_of), "--known-at": _time("--known-at", known_at)}
+        moments = {"--as-of": moment("--as-of", as_of), "--known-at": moment("--known-at", known_at)}
         screen = Console(stderr=True)
         with _progress(screen) as bar:
             task = bar.add_task("loading", total=None)
@@ -73,11 +76,15 @@ def evaluate_command(
             from training.evaluation.report import comparison_table, table_of, write_report
             from training.evaluation.run import Options, run
 
+            if report:
+                from training.evaluation.page.write import require_writable
+
+                require_writable(report)
             settings = Settings()
             store = Database(database or settings.database_url)
             try:
                 store.require_schema()
-                report = run(
+                found = run(
                     store,
                     artifacts or settings.artifacts,
                     Options(
@@ -98,13 +105,18 @@ def evaluate_command(
                 store.close()
         # Piped, the table must not be folded to 80 columns: whoever reads it wants whole rows.
         out = Console(width=None if Console().is_terminal else 160)
-        out.print(table_of(report))
-        if report.comparisons:
-            out.print(comparison_table(report))
-        screen.print(f"written: {write_report(report, output)}")
+        out.print(table_of(found))
+        if found.comparisons:
+            out.print(comparison_table(found))
+        screen.print(f"written: {write_report(found, output)}")
+        if report:
+            from training.evaluation.page.evaluation import write_evaluation
+
+            screen.print(f"page: {write_evaluation(found, report, artifacts or settings.artifacts)}")
 
 
-def _time(option: str, text: str | None) -> int | None:
+def moment(option: str, text: str | None) -> int | None:
+    """Microseconds. Raises BadInputError."""
     try:
         return None if text is None else parse_time(text)
     except ValueError as error:

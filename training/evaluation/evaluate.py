@@ -11,7 +11,7 @@ from graph.threads import in_threads
 from training.evaluation.answers import Answers
 from training.evaluation.baselines import Ranker
 from training.evaluation.guard import chosen_again, require_same_again
-from training.evaluation.metrics import COVERAGE_CUT, TopRanks, per_user, require_finite, top_ranks
+from training.evaluation.metrics import COVERAGE_CUT, TopRanks, per_user, recall_curve, require_finite, top_ranks
 from training.evaluation.queries import Queries, Seen
 
 CHUNK_CELLS = 20_000_000
@@ -30,6 +30,7 @@ class Result:
     coverage: float  # share of the catalog that is in some user's best 10
     new_hits: float  # share of the hits among the best 10 that are new to their user; NaN without hits
     seconds: float
+    recall_curve: Float64s  # mean recall among the best 1, 2, …
 
     @property
     def means(self) -> dict[str, float]:
@@ -92,13 +93,15 @@ def _judge(queries: Queries, ranker: Ranker | Answers, column: str, seen: Seen, 
     hits = every.rank <= COVERAGE_CUT
     new = ~queries.had(every.row[hits], every.item[hits])
     shown = np.unique(every.top_items[every.top_items >= 0])
+    relevant = np.diff(queries.relevance.indptr)
     return Result(
         column=column,
         model=ranker.name,
-        per_user=per_user(every, np.diff(queries.relevance.indptr)),
+        per_user=per_user(every, relevant),
         coverage=len(shown) / max(1, int(queries.catalog.sum())),
         new_hits=float(new.mean()) if len(new) else float("nan"),
         seconds=time.perf_counter() - start,
+        recall_curve=recall_curve(every, relevant),
     )
 
 

@@ -94,3 +94,10 @@ def per_user(ranks: TopRanks, relevant: Int64s) -> dict[str, Float64s]:
         columns[f"mrr@{k}"] = np.where(first <= k, 1 / first, 0.0)
         columns[f"hit_rate@{k}"] = (first <= k).astype(np.float64)
     return columns
+
+
+def recall_curve(ranks: TopRanks, relevant: Int64s) -> Float64s:
+    """Mean recall among the best k for k = 1 … max(CUTS), float64 `[max(CUTS)]`; `relevant` as in `per_user`."""
+    cuts = np.arange(1, max(CUTS) + 1)
+    found = [np.sum(1 / np.minimum(k, relevant)[ranks.row[ranks.rank <= k]]) for k in cuts]
+    return np.array(found) / len(relevant)

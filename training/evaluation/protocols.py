@@ -96,8 +96,10 @@ def leave_one_out(snapshot: Snapshot, *, order: Order = "published") -> Split:
     The published order is that of the store: time, then `sequence`, then item. `shuffled` first puts the items of a
     day into random order (a uniform number per event in the order of their ids; sort by user, day, number) and numbers
     them anew: papers' files are sorted inside a day, and a sequential model reads that. Other users' later events are
-    in training: fine for comparing with papers, the time split decides. Events of kinds with sign < 0 take no part.
+    in training: fine for comparing with papers, the time split decides. Events of kinds with sign < 0 take no part; a
+    rating counts whatever its value, as in papers.
     """
+    snapshot = replace(snapshot, kinds=tuple(replace(kind, middle=None) for kind in snapshot.kinds))
     sign = np.array([kind.sign for kind in snapshot.kinds] or [0])
     events = snapshot.events.take(sign[snapshot.events.kind] >= 0)
     if order == "shuffled":

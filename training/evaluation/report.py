@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from graph.arrays import Int32s, Int64s
 from graph.storage.times import format_time, now_us
 from training.code_revision import git_revision
 from training.evaluation.bootstrap import Difference, paired_bootstrap
 from training.evaluation.evaluate import Result
+from training.evaluation.probabilities import ProbabilityQuality
+from training.evaluation.probabilities import as_json as quality_as_json
 from training.evaluation.protocols import Split
 from training.evaluation.queries import Seen
 
 COMPARED = ("ndcg@10", "recall@10")
 BOOTSTRAP_SEED = 0
 TEST_READS = "test-reads.jsonl"
-_SHOWN = {
+ARRAYS = ("events_before", "asked")
+SHOWN = {
     "recall@5": "R@5", "recall@10": "R@10", "recall@20": "R@20", "ndcg@5": "N@5", "ndcg@10": "N@10", "ndcg@20": "N@20",
     "mrr@10": "MRR@10", "hit_rate@10": "Hit@10", "coverage@10": "Cov@10", "new_hits@10": "New@10",
 }  # fmt: skip
@@ -54,6 +58,13 @@ class Report:
     results: Sequence[Result]
     comparisons: Sequence[Comparison]
     config: Mapping[str, Any] = field(default_factory=dict)
+    rivals: Sequence[str] = ()  # the names of the results that the report is about; the others are baselines
+    events_before: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
+    """`[users]`: how many events each user's history has, in the order of `Result.per_user`."""
+    asked: Int32s = field(default_factory=lambda: np.zeros(0, np.int32))
+    """`[users]`: their indices in the snapshot."""
+    probabilities: Mapping[str, ProbabilityQuality] = field(default_factory=dict)
+    """By what they foretell, in words; empty where nothing was foretold."""
 
 
 def make_report(
@@ -70,6 +81,7 @@ def make_report(
 
     `config`: what the model was trained with.
     """
+    asked = split.test.under(seen)
     return Report(
         protocol=split.protocol,
         settings=dict(split.settings),
@@ -82,8 +94,11 @@ def make_report(
         seeds={"shuffle": split.settings.get("shuffle_seed"), "bootstrap": BOOTSTRAP_SEED, "model": model_seed},
         created_at=now_us(),
         results=results,
-        comparisons=[c for ours in results if ours.model in rivals for c in _compare(ours, results, rivals)],
+        comparisons=[c for ours in results if ours.model in rivals for c in compare(ours, results, rivals)],
         config=config or {},
+        rivals=tuple(rivals),
+        events_before=asked.histories.lengths,
+        asked=asked.users,
     )
 
 
@@ -100,12 +115,25 @@ def write_report(report: Report, folder: Path) -> Path:
     while path.exists():
         number += 1
         path = folder / f"{name}-{number}.json"
-    path.write_text(json.dumps(as_json(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    columns = {f"{r.column}/{r.model}/{metric}": v for r in report.results for metric, v in r.per_user.items()}
-    np.savez_compressed(path.with_suffix(".npz"), **columns)  # type: ignore[arg-type]
-    read = {name: value for name, value in as_json(report).items() if name not in ("results", "comparisons")}
-    note_test_read(folder, read | {"report": path.name})
+    save_report(report, path)
+    note_reading(report, path)
     return path
+
+
+def save_report(report: Report, path: Path) -> None:
+    """The JSON at `path` and the npz beside it. A JSON that is there is whole, and so is what it belongs to."""
+    columns = {f"{r.column}/{r.model}/{metric}": v for r in report.results for metric, v in r.per_user.items()}
+    whose = {name: getattr(report, name) for name in ARRAYS}
+    np.savez_compressed(path.with_suffix(".npz"), **whose, **columns)  # type: ignore[arg-type]
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_text(json.dumps(as_json(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def note_reading(report: Report, path: Path) -> None:
+    """One more line in the TEST_READS beside the report at `path`."""
+    read = {k: v for k, v in as_json(report).items() if k not in ("results", "comparisons", "probabilities")}
+    note_test_read(path.parent, read | {"report": path.name})
 
 
 def note_test_read(folder: Path, read: Mapping[str, Any]) -> None:
@@ -115,8 +143,9 @@ def note_test_read(folder: Path, read: Mapping[str, Any]) -> None:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    head = {k: v for k, v in vars(report).items() if k not in ("results", "comparisons")}
+    head = {k: v for k, v in vars(report).items() if k not in ("results", "comparisons", *ARRAYS)}
     return head | {
+        "rivals": list(report.rivals),
         "known_at": format_time(report.known_at),
         "created_at": format_time(report.created_at),
         "results": [
@@ -125,10 +154,12 @@ def as_json(report: Report) -> dict[str, Any]:
                 "model": r.model,
                 "seconds": round(r.seconds, 2),
                 "metrics": {k: v if math.isfinite(v) else None for k, v in r.means.items()},
+                "recall_curve": [round(value, 6) for value in r.recall_curve.tolist()],
             }
             for r in report.results
         ],
         "comparisons": [asdict(c) for c in report.comparisons],
+        "probabilities": {name: quality_as_json(quality) for name, quality in report.probabilities.items()},
     }
 
 
@@ -140,15 +171,15 @@ def table_of(report: Report) -> Table:
         caption="R = Recall, N = NDCG; Cov = share of the catalog shown, New = share of hits new to the user, both @10",
     )
     table.add_column("model")
-    for label in _SHOWN.values():
+    for label in SHOWN.values():
         table.add_column(label, justify="right")
     for column in dict.fromkeys(r.column for r in report.results):
         section = [r for r in report.results if r.column == column]
         means = [r.means for r in section]
-        best = {metric: max(m[metric] for m in means) for metric in _SHOWN}
+        best = {metric: max(m[metric] for m in means) for metric in SHOWN}
         table.add_row(f"[italic]{column}[/]")
         for result, mean in zip(section, means, strict=True):
-            cells = (_cell(mean[metric], bold=mean[metric] == best[metric]) for metric in _SHOWN)
+            cells = (_cell(mean[metric], bold=mean[metric] == best[metric]) for metric in SHOWN)
             table.add_row(f"  {result.model}", *cells)
         table.add_section()
     return table
@@ -165,7 +196,7 @@ def comparison_table(report: Report) -> Table:
     return table
 
 
-def _compare(ours: Result, results: Sequence[Result], rivals: Sequence[str]) -> list[Comparison]:
+def compare(ours: Result, results: Sequence[Result], rivals: Sequence[str]) -> list[Comparison]:
     return [
         Comparison(
             ours.column,
@@ -186,5 +217,5 @@ def _cell(value: float, *, bold: bool) -> str:
 
 
 def _interval(difference: Difference) -> str:
-    colour = "green" if difference.low > 0 else "red" if difference.high < 0 else "yellow"
+    colour = ("yellow", "green", "red")[difference.sign]
     return f"[{colour}]{difference.mean:+.4f}[/] [{difference.low:+.4f}, {difference.high:+.4f}]"

@@ -6,6 +6,8 @@ from typer.testing import CliRunner
 
 from graph.storage.cli import db_app
 from graph.storage.database import Database
+from graph.storage.kinds import load_kinds
+from migrations.commands import known_revisions
 
 runner = CliRunner()
 
@@ -22,7 +24,7 @@ def test_a_new_store_is_made_checked_and_taken_away(tmp_path: Path, monkeypatch:
     assert (code, "penchant db upgrade" in output) == (2, True)
     assert run("upgrade")[0] == 0
     code, output = run("upgrade")  # once more: nothing to do
-    assert (code, "0001" in output) == (0, True)
+    assert (code, known_revisions()[-1] in output) == (0, True)
     assert run("current")[0] == 0
     code, output = run("check", "--artifacts", str(tmp_path))
     assert (code, "is sound" in output) == (0, True)
@@ -78,3 +80,36 @@ def test_unusable_settings_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PENCHANT_THREADS", "-1")
     code, output = run("current")
     assert (code, "PENCHANT_THREADS" in output) == (2, True)
+
+
+def test_kinds_are_shown_and_set(sqlite_database: Database) -> None:
+    store = ("--database", str(sqlite_database.engine.url))
+    code, output = run("kinds", *store)
+    assert (code, "purchase" in output, "dislike" in output) == (0, True, True)
+    assert run("kinds", "rating", "--middle", "2.5", "--half-life-days", "90", *store)[0] == 0
+    assert run("kinds", "sent_back", "--sign", "-1", "--weight", "0.5", *store)[0] == 0
+    kinds = {kind.name: kind for kind in load_kinds(sqlite_database)}
+    assert (kinds["rating"].middle, kinds["rating"].half_life_days, kinds["rating"].weight) == (2.5, 90, 1)
+    assert (kinds["sent_back"].sign, kinds["sent_back"].weight, kinds["sent_back"].middle) == (-1, 0.5, None)
+    code, output = run("kinds", "rating", "--middle", "none", *store)
+    assert (code, "sent_back" in output) == (0, False)
+    assert {kind.name: kind.middle for kind in load_kinds(sqlite_database)}["rating"] is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--weight", "1"),
+        ("nothing_like_it",),
+        ("rating", "--middle", "three"),
+        ("rating", "--middle", "nan"),
+        ("rating", "--weight", "-1"),
+        ("rating", "--half-life-days", "0"),
+        ("rating", "--sign", "2"),
+    ],
+)
+def test_what_no_kind_can_be_is_refused(sqlite_database: Database, words: tuple[str, ...]) -> None:
+    before = load_kinds(sqlite_database)
+    code, _ = run("kinds", *words, "--database", str(sqlite_database.engine.url))
+    assert code == 2
+    assert load_kinds(sqlite_database) == before

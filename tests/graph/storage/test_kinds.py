@@ -25,6 +25,7 @@ def test_a_shop_adds_its_own_and_changes_ours(database: Database) -> None:
         (EventKind(0, "x", 1, 1, 0.0), "half_life_days"),
         (EventKind(0, "x", 1, 1, float("inf")), "half_life_days"),
         (EventKind(0, "retract", 1, 1, None), "sign"),
+        (EventKind(0, "x", 1, 1, None, float("nan")), "middle"),
     ],
 )
 def test_what_makes_no_sense_is_refused(sqlite_database: Database, kind: EventKind, field: str) -> None:

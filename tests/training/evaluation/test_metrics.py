@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 
 from graph.storage.errors import PenchantError
 from training.evaluation.bootstrap import paired_bootstrap
-from training.evaluation.metrics import per_user, require_finite, top_ranks
+from training.evaluation.metrics import CUTS, per_user, recall_curve, require_finite, top_ranks
 
 V = 30
 NOBODY = np.zeros((1, V), dtype=bool)
@@ -35,6 +35,17 @@ def test_one_relevant_item() -> None:
     np.testing.assert_allclose(found["ndcg@10"], [1 / np.log2(8), 0])
     np.testing.assert_allclose(found["mrr@20"], [1 / 7, 0])
     assert found["hit_rate@20"].tolist() == [1, 0]
+
+
+def test_the_curve_passes_through_the_cuts() -> None:
+    relevant = relevance([0, 2, 11], [25], [3], [6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 22])
+    ranks, counts = top_ranks(descending(4), NOBODY, relevant), np.diff(relevant.indptr)
+    curve, found = recall_curve(ranks, counts), per_user(ranks, counts)
+    assert len(curve) == max(CUTS)
+    for k in CUTS:
+        assert curve[k - 1] == pytest.approx(found[f"recall@{k}"].mean())
+    assert curve[0] == pytest.approx(1 / 4)  # one user's best item is relevant, of one that could be
+    assert curve[1] == pytest.approx(1 / 2 / 4)
 
 
 def test_several_relevant_items() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from graph.snapshot import Snapshot
 from graph.storage.columns import EVENTS
@@ -16,6 +17,7 @@ from graph.storage.database import Database
 from graph.storage.errors import BadInputError, NotFoundError
 from graph.storage.events import append_events
 from graph.storage.times import DAY_US
+from server.cli import app
 from training.evaluation.protocols import AS_TRAINED, REFRESHED, leave_one_out, time_split
 from training.evaluation.report import TEST_READS, as_json, comparison_table, make_report, table_of, write_report
 from training.evaluation.run import Options, require_unseen, run
@@ -119,3 +121,11 @@ def test_a_model_that_has_seen_the_test_is_refused(make_snapshot: Make) -> None:
     require_unseen("m1.1", trained, shuffled)
     with pytest.raises(BadInputError, match="in shuffled order"):
         require_unseen("m1.1", trained, leave_one_out(whole))
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(sqlite_url: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    asked = ["evaluate", "--model", "none", "--database", sqlite_url, "--report", str(tmp_path / "file")]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 2
+    assert "No report can be written" in result.output

@@ -1,0 +1,90 @@
+"""What a user dislikes is pushed down, and what is like it a little: p'(i) = p(i) · exp(-push(i)) / Z.
+
+    push(i) = OWN · s(i)  +  near · Σ_d s(d) · max(0, alike(i, d))²      over the items d ≠ i that the user dislikes
+
+s is the strength of the user's dislikes of an item as of now (`graph/meaning.py`: weight, points below the middle,
+half-life), less the share that newer events take back: so many purchases' worth of them as have happened since, one
+being enough for all of it. Likeness is that of likeness.py. p' is a distribution again, and what a source contributed
+to p it contributes to p' in the same share. OWN makes an item 400 times less probable for one dislike of weight 1;
+`near` is learned from what users with dislikes did next (aversion_fit.py), NEAR where there are too few.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from graph.arrays import Float32s, Float64s, Int32s, Int64s
+from graph.histories import Histories
+from training.likeness import Likeness
+
+OWN = 6.0
+NEAR = 1.0
+MOST = 30.0
+"""No push is harder, however many dislikes there are."""
+NEAR_DISLIKES = "near_dislikes"
+"""What the manifest's config calls `near`."""
+
+
+def averted(
+    p: Float32s, histories: Histories, now_us: Int64s, likeness: Likeness, near: float, items: Int64s | None = None
+) -> Float32s:
+    """p' of p [B, M], in place; M are `items` (None: the whole catalog)."""
+    for row, disliked, strength in _who_dislikes(histories, now_us):
+        alike = near * np.maximum(likeness.between(items, disliked), 0) ** 2
+        push = alike @ strength.astype(np.float32)
+        place, known = disliked, np.ones(len(disliked), np.bool_)
+        if items is not None:
+            place = np.minimum(np.searchsorted(items, disliked), max(len(items) - 1, 0)).astype(np.int32)
+            known = items[place] == disliked
+        push[place[known]] += (OWN - alike[place[known], np.flatnonzero(known)]) * strength[known]
+        left = p[row].astype(np.float64) * np.exp(-np.minimum(push, MOST).astype(np.float64))
+        elsewhere = 0.0 if items is None else max(1 - float(p[row].sum(dtype=np.float64)), 0.0)
+        p[row] = left / max(left.sum() + elsewhere, np.finfo(np.float32).tiny)
+    return p
+
+
+def standing(histories: Histories, now_us: Int64s) -> tuple[Int64s, Int32s, Float64s]:
+    """Row, item and strength [D] of the dislikes that stand as of `now_us` [B], one for each pair, sorted by it."""
+    against = histories.against
+    if against is None or not len(against.item):
+        return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)
+    n = histories.n_items
+    pair = against.row_of.astype(np.int64) * n + against.item
+    strength = against.weights(now_us) * (1 - np.minimum(_taken_back(histories, against, pair), 1))
+    pairs, place = np.unique(pair, return_inverse=True)
+    total = np.bincount(place, weights=strength).astype(np.float64)
+    return (pairs // n)[total > 0], (pairs % n)[total > 0].astype(np.int32), total[total > 0]
+
+
+def _who_dislikes(histories: Histories, now_us: Int64s) -> Iterator[tuple[int, Int32s, Float64s]]:
+    row, item, strength = standing(histories, now_us)
+    for start, end in zip(*_runs(row), strict=True):
+        yield int(row[start]), item[start:end], strength[start:end]
+
+
+def _runs(values: Int64s) -> tuple[list[int], list[int]]:
+    start = np.flatnonzero(np.diff(values, prepend=-1))
+    return start.tolist(), [*start[1:].tolist(), len(values)][: len(start)]
+
+
+def _taken_back(histories: Histories, against: Histories, pair: Int64s) -> Float64s:
+    """float64 [D]: how much was said for the same item by the same user after each dislike."""
+    positive = histories.row_of.astype(np.int64) * histories.n_items + histories.item
+    here = np.flatnonzero(np.isin(positive, pair))
+    said = (
+        np.ones(len(here))
+        if histories.meaning is None
+        else (histories.meaning.strength(histories.kind[here], histories.value[here]))
+    )
+    times = np.unique(np.concatenate([against.occurred_at, histories.occurred_at[here]]))
+    names = np.unique(pair)
+
+    def key(of: Int64s, at: Int64s) -> Int64s:
+        return np.searchsorted(names, of) * len(times) + np.searchsorted(times, at)
+
+    order = np.argsort(keys := key(positive[here], histories.occurred_at[here]), kind="stable")
+    keys, before = keys[order], np.concatenate([[0.0], np.cumsum(said[order])])
+    since = np.searchsorted(keys, key(pair, against.occurred_at), side="right")
+    end = np.searchsorted(keys, (np.searchsorted(names, pair) + 1) * len(times))
+    taken: Float64s = before[end] - before[since]
+    return taken
