@@ -14,18 +14,19 @@ class ItemFeatures(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], dim: int) -> None:
         super().__init__()
-        self.widths = widths
-        self.projections = nn.ModuleList(nn.Linear(width, dim) for width in widths)
-        self.gates = nn.Parameter(torch.zeros(len(widths)))
-        for projection in self.projections:
+        self.widths, self.dim = widths, dim
+        projections = [nn.Linear(width, dim) for width in widths]
+        for projection in projections:
             nn.init.normal_(projection.weight, std=0.02)
             nn.init.zeros_(projection.bias)
+        self.projections = nn.ModuleList(projections)
+        self.gates = nn.Parameter(torch.zeros(len(widths)))
 
     def forward(self, x: Tensor) -> Tensor:
         """`[V, W + F]`, the features' columns and then whether each is known -> `[V, dim]`, 0 where none is."""
-        columns, known = x[:, : sum(self.widths)], x[:, sum(self.widths) :]
+        *blocks, known = torch.split_with_sizes(x, [*self.widths, len(self.widths)], dim=1)
         weight = known * self.gates.sigmoid()
-        blocks = columns.split(self.widths, dim=1)
-        projected = [projection(block) for projection, block in zip(self.projections, blocks, strict=True)]
-        total = sum(w.unsqueeze(1) * p for w, p in zip(weight.unbind(dim=1), projected, strict=True))
+        total = x.new_zeros(len(x), self.dim)
+        for place, (projection, block) in enumerate(zip(self.projections, blocks, strict=True)):
+            total = total + weight[:, place : place + 1] * projection(block)
         return total / weight.sum(dim=1, keepdim=True).clamp(min=1)

@@ -88,7 +88,7 @@ def fit_encoder(window: Snapshot, names: Sequence[str], scaling: Scaling = "stan
     twice = sorted({name for name, _ in wanted if [n for n, _ in wanted].count(name) > 1})
     if twice:
         raise BadInputError(f"The feature {twice[0]!r} is named twice.", hint="Name each once.")
-    active = np.flatnonzero(np.bincount(window.events.item, minlength=len(window.items)))
+    active = np.flatnonzero(np.bincount(window.events.item, minlength=len(window.items))).tolist()
     columns = values_of(window, [name for name, _ in wanted])
     features: list[Feature] = []
     for (name, kind), column in zip(wanted, columns, strict=True):

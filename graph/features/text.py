@@ -32,7 +32,7 @@ class Text:
 
     @property
     def width(self) -> int:
-        return self.components.shape[1]
+        return int(self.components.shape[1])
 
     @classmethod
     def fit(cls, name: str, values: Values) -> Self:

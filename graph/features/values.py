@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
@@ -132,9 +132,9 @@ def _listed(text: str) -> Any:
         return text
 
 
-def _share(flags: Iterator[bool] | Any) -> float:
+def _share(flags: Iterable[bool]) -> float:
     listed = list(flags)
-    return sum(listed) / len(listed)
+    return float(sum(listed) / len(listed))
 
 
 def _objects(texts: pa.StringArray) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,7 @@ class Vector:
 
     @property
     def width(self) -> int:
-        return self.components.shape[1]
+        return int(self.components.shape[1])
 
     @classmethod
     def fit(cls, name: str, values: Values) -> Self:
@@ -64,7 +64,9 @@ class Vector:
         )
         x = np.zeros((len(values), self.width), np.float32)
         if known.any():
-            x[known] = (np.stack([values[place] for place in np.flatnonzero(known)]) - self.centre) @ self.components
+            x[known] = (
+                np.stack([values[place] for place in np.flatnonzero(known).tolist()]) - self.centre
+            ) @ self.components
         return x, known
 
     def state(self) -> dict[str, Any]:
