@@ -34,11 +34,15 @@ def lend_vectors(vectors: Float32s, lent: StandIns | None) -> Float32s:
     stand-ins' count the same."""
     if lent is None:
         return vectors
-    borrowed = np.asarray(lent.weights @ vectors, np.float32)
-    total = vectors + borrowed / np.maximum(np.linalg.norm(borrowed, axis=1, keepdims=True), 1e-12)
-    return np.where(
-        np.diff(lent.weights.indptr)[:, None] > 0, total / np.linalg.norm(total, axis=1, keepdims=True), vectors
-    )
+    rows = np.flatnonzero(np.diff(lent.weights.indptr))
+    shared = vectors.copy()
+    shared[rows] = _unit(vectors[rows] + _unit(np.asarray(lent.weights[rows] @ vectors, np.float32)))
+    return shared
+
+
+def _unit(vectors: Float32s) -> Float32s:
+    unit: Float32s = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    return unit
 
 
 def lend_memory(memory: Memory, lent: StandIns | None) -> Memory:

@@ -30,12 +30,14 @@ from training.evaluation.evaluate import Result, evaluate
 from training.evaluation.protocols import Split
 from training.evaluation.queries import Seen
 from training.evaluation.short_histories import LENGTHS, known_for, newest
+from training.memories_fit import sample
 from training.mixture_build import mixture_of
 from training.mixture_net import NetSource
 from training.train import Learned, config_for, learn
 
 METRICS = ("ndcg@10", "recall@10")
 ALL = "all"
+EVERY = 10**9
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,23 @@ class NetAlone:
         return self.net.logits(self.net.users(histories))
 
 
-def of_items(learned: Learned, cold: ColdItems) -> dict[str, Any]:
+def of_items(learned: Learned, cold: ColdItems, most: int = EVERY) -> dict[str, Any]:
     """Held-out items, asked of a model that is refreshed with everything that is known of the others."""
     mixture = mixture_of(learned.model, cold.known)
     rankers: list[Ranker] = [mixture, NetAlone(mixture.net), *category_frequencies(cold.known)]
-    untied = [Untied(ranker, cold.asked.catalog) for ranker in rankers]
-    results = evaluate(cold.asked, {"refreshed": untied}, seen="include")
+    asked = sample(cold.asked, most)
+    untied = [Untied(ranker, asked.catalog) for ranker in rankers]
+    results = evaluate(asked, {"refreshed": untied}, seen="include")
     for result in results:
         print(f"{result.model:40s} " + "  ".join(f"{name} {result.means[name]:.4f}" for name in METRICS), flush=True)
-    return cold.settings | {"users": len(cold.asked), "results": _rows(results)}
+    return cold.settings | {"users": len(asked), "results": _rows(results)}
 
 
-def of_users(learned: Learned, split: Split, part: Part) -> dict[str, Any]:
+def of_users(learned: Learned, split: Split, part: Part, most: int = EVERY) -> dict[str, Any]:
     """NDCG@10 by the number of events that are known of a user, of the model and of what it has to beat."""
     seen: Seen = "exclude" if learned.exclude_seen else "include"
     asked, events = (split.test, split.refreshed) if part == "test" else (split.validation, split.trained)
-    asked = known_for(asked.under(seen), max(LENGTHS))
+    asked = sample(known_for(asked.under(seen), max(LENGTHS)), most)
     mixture = mixture_of(learned.model, events) if part == "test" else learned.mixture
     rankers = [mixture, *(BASELINES[name](events) for name in DEFAULT_BASELINES)]
     found: dict[str, Any] = {}
@@ -100,6 +103,7 @@ def main() -> None:
     parser.add_argument("--part", choices=("test", "validation"), default="test")
     parser.add_argument("--share", type=float, default=SHARE, help="how many of the items are held out")
     parser.add_argument("--net", type=json.loads, default={}, help="settings of the net, e.g. '{\"dim\": 64}'")
+    parser.add_argument("--users", type=int, default=EVERY, help="at most so many a question, drawn with a fixed seed")
     parser.add_argument("--folder", type=Path, default=Path("var/quality"))
     given = parser.parse_args()
     folder = (given.folder / given.data_set).resolve()
@@ -111,7 +115,7 @@ def main() -> None:
     split = trained_on(cold.known)
     config = config_for(split.trained, given.net)
     learned = learn(split.trained, split.validation, config, vector_space="m1", stage=lambda name: print(f"… {name}"))
-    items, users = of_items(learned, cold), of_users(learned, split, given.part)
+    items, users = of_items(learned, cold, given.users), of_users(learned, split, given.part, given.users)
     path = folder / f"cold-start-{given.part}.json"
     settings = {"part": given.part, "net": learned.model.net.config.model_dump(mode="json"), "revision": git_revision()}
     path.write_text(json.dumps(settings | {"items": items, "users": users}, indent=2) + "\n", encoding="utf-8")
