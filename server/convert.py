@@ -53,7 +53,7 @@ def contributions(sources: tuple[str, ...], shares: NDArray[np.floating[Any]]) -
     return [common.Contribution(source=sources[s], share=float(shares[s])) for s in order if shares[s] > 0]
 
 
-def json_text(value: Struct, field: str) -> str | None:
+def json_text(value: Struct, field: str, most: int = MAX_JSON_BYTES) -> str | None:
     """A Struct as JSON, None where it is empty. Refuses what is too large or no JSON, such as NaN."""
     if not value.fields:
         return None
@@ -61,8 +61,8 @@ def json_text(value: Struct, field: str) -> str | None:
         text = json.dumps(json_format.MessageToDict(value), allow_nan=False, ensure_ascii=False)
     except (ValueError, json_format.SerializeToJsonError) as error:
         raise BadInputError(f"{field} holds numbers that are not finite.", field=field, reason="NOT_FINITE") from error
-    if len(text.encode()) > MAX_JSON_BYTES:
-        message = f"{field} has {len(text.encode()):,} bytes as JSON, at most {MAX_JSON_BYTES:,} are allowed."
+    if len(text.encode()) > most:
+        message = f"{field} has {len(text.encode()):,} bytes as JSON, at most {most:,} are allowed."
         raise BadInputError(message, field=field, reason="JSON_TOO_LARGE")
     return text
 

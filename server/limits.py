@@ -26,6 +26,8 @@ MAX_PAGE_SIZE = 1_000
 MAX_ID_BYTES = 256
 MAX_NAME_BYTES = 1_024
 MAX_JSON_BYTES = 8 * 1_024
+MAX_ITEM_JSON_BYTES = 64 * 1_024
+"""A vector of a text or a picture has some 1,500 numbers, each of up to 20 digits."""
 MAX_MESSAGE_BYTES = 4 * 1_024 * 1_024
 """gRPC clients refuse larger answers by default, so larger ones would fail at the caller."""
 MAX_HISTORY_EVENTS = 2_000

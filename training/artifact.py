@@ -35,6 +35,7 @@ from training.memories import Memory, read_memories
 from training.mixture import Mixture, ranker_features
 from training.mixture_net import NetSource
 from training.model import InterestNet
+from training.new_items import prior_of
 from training.ranker import Ranker, read_pace, read_ranker
 from training.ranker_features import facts_of
 from training.segments import Segments, read_segments
@@ -98,7 +99,7 @@ class Artifact:
     def mixture(self) -> Mixture:
         """The whole model as of this revision: what scores and ranks. Raises ArtifactError when parts do not fit."""
         facts = facts_of(self.pace, self.item_vectors, np.stack(self.item_categories.nonzero()), self.category_parent)
-        net = NetSource(self.net, self.item_vectors)
+        net = NetSource(self.net, self.item_vectors, prior_of(self.pace))
         mixture = Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker, self.near)
         if self.ranker is not None and self.ranker.names != ranker_features(mixture.sources):
             raise broken(self.path / "ranker.json", "reads other features than this version of penchant has")

@@ -59,7 +59,11 @@ def train_command(
     ] = None,
     sequence_encoder: Annotated[str | None, typer.Option(help="transformer, gru, lstm, cnn or mean.")] = None,
     feature: Annotated[
-        list[str] | None, typer.Option(help="A number among the items' attributes to learn from; several times.")
+        list[str] | None,
+        typer.Option(
+            help="An attribute of the items to learn from (several times): a number, label, text or vector, as its "
+            "values are; NAME:text insists. `name` is the item's name. What tells nothing is left out."
+        ),
     ] = None,
     feature_scaling: Annotated[
         str, typer.Option(help="standard or min_max, fitted on the training window.")
@@ -84,6 +88,7 @@ def train_command(
         screen = Console(stderr=True)
         with stages_on(screen) as stages:
             stages.stage("loading")
+            from graph.features.values import split_name
             from training.net_settings import parse_settings
             from training.train_run import Options, train
 
@@ -120,6 +125,11 @@ def train_command(
         typer.echo(
             f"net: best epoch {fit.best_epoch} of {len(fit.epochs)}, {fit.seconds:.0f} s; curves in {trained.curves}"
         )
+        left_out = [
+            name for name in feature or () if split_name(name)[0] not in trained.learned.model.net.config.features
+        ]
+        if left_out:
+            typer.echo(f"left out, as what goes together is no more alike in it than chance: {', '.join(left_out)}")
         Console().print(_verdict_table(trained.verdict))
         if trained.is_active:
             typer.echo(f"{trained.version} is active." if trained.verdict.passes else f"{trained.version} was forced.")

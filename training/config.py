@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from graph.features import Scaling
+from graph.features.number import Scaling
 
 GraphEncoderName = Literal["lightgcn", "directed", "attention", "none"]
 RelationName = Literal["neighbours", "forward", "backward", "shared_user", "shared_category"]
@@ -33,8 +33,10 @@ class NetConfig(BaseModel):
     categories: bool = Field(default=True, description="items hear from their categories")
     hierarchy: bool = Field(default=True, description="and from all categories above these, up to the root")
 
-    features: tuple[str, ...] = Field(default=(), description="numeric attributes of items that the net reads")
-    feature_scaling: Scaling = Field(default="standard", description="how these are scaled, on the training window")
+    features: tuple[str, ...] = Field(default=(), description="attributes of items that the net reads")
+    feature_scaling: Scaling = Field(default="standard", description="how numbers are scaled, on the training window")
+
+    id_dropout: float = Field(default=0.0, ge=0, lt=1, description="share of items a batch that stand without their id")
 
     # users
     sequence_encoder: Literal["transformer", "gru", "lstm", "cnn", "mean"] = "transformer"
@@ -112,6 +114,8 @@ def default_config(sizes: Sizes) -> NetConfig:
         popular_negatives=0.5 if big_catalog else 0.0,
         # Half of the net is dropped where there is little to learn from, little where events abound.
         dropout=0.5 if sizes.events < 500_000 else 0.2,
+        # Known items lose nothing by it, and what stands for an item without events is learned along.
+        id_dropout=0.15,
         max_history=50 if sizes.steps < 30 * sizes.users else 100,
         # Baskets bring many targets a position; fewer positions a batch then, so that an epoch has its hundred batches.
         batch_positions=max(1_000, min(4_000, 4_000 * sizes.steps // max(sizes.events, 1))),

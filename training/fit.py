@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from graph.features import Scaler
+from graph.features.encoder import FeatureEncoder
 from graph.histories import Histories
 from graph.schema import CATEGORY, ITEM
 from graph.storage.errors import TrainingError
@@ -89,7 +89,7 @@ def fit(
     config: NetConfig,
     *,
     n_kinds: int,
-    scaler: Scaler | None = None,
+    encoder: FeatureEncoder | None = None,
     checkpoint_dir: Path | None = None,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -99,7 +99,7 @@ def fit(
 ) -> FitResult:
     """Trains a net. The graph must come from the events of `histories` alone: one that knows validation items leaks.
 
-    `scaler`: that of the graph's item features, kept with the net for the graphs that are to come.
+    `encoder`: that of the graph's item features, kept with the net for the graphs that are to come.
     `budget_s`: the epoch in which so many seconds have passed, interruptions left out, is the last.
     The same seed gives the same numbers on a CPU with the same number of threads, interrupted and resumed or not.
     Raises TrainingError when there is nothing to learn from, or when loss or gradients are no longer finite; the last
@@ -111,7 +111,8 @@ def fit(
     where = choose_device(device)
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        run = _start(graph, config, n_kinds, scaler, where)
+        known = torch.from_numpy(np.bincount(histories.item, minlength=graph[ITEM].num_nodes) > 0)
+        run = _start(graph[ITEM].node_id[known], graph, config, n_kinds, encoder, where)
         saved = load_checkpoint(checkpoint_dir, config.model_dump(mode="json")) if checkpoint_dir and resume else None
         if saved:
             _restore(run, saved, where)
@@ -204,8 +205,15 @@ def _descend(
     return value
 
 
-def _start(graph: HeteroData, config: NetConfig, n_kinds: int, scaler: Scaler | None, device: torch.device) -> Run:
-    net = InterestNet(config, graph[ITEM].node_id, graph[CATEGORY].node_id, n_kinds, scaler).to(device)
+def _start(
+    item_ids: Tensor,
+    graph: HeteroData,
+    config: NetConfig,
+    n_kinds: int,
+    encoder: FeatureEncoder | None,
+    device: torch.device,
+) -> Run:
+    net = InterestNet(config, item_ids, graph[CATEGORY].node_id, n_kinds, encoder).to(device)
     average = copy.deepcopy(net).requires_grad_(requires_grad=False)
     optimiser = torch.optim.AdamW(
         net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True

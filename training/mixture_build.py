@@ -16,9 +16,9 @@ from torch_geometric.data import HeteroData
 
 from graph.arrays import Float32s
 from graph.build import build_graph
-from graph.features import Scaler, add_features
+from graph.features.encoder import FeatureEncoder, add_features
 from graph.histories import Histories, histories_of
-from graph.memories.pace import pace_of
+from graph.memories.pace import Pace, pace_of
 from graph.schema import CATEGORY, ITEM
 from graph.snapshot import Snapshot
 from graph.storage.errors import ArtifactError
@@ -32,6 +32,7 @@ from training.memories_fit import popular, refit
 from training.mixture import Mixture
 from training.mixture_net import NetSource, item_vectors_of
 from training.model import InterestNet
+from training.new_items import lend_memory, lend_vectors, prior_of, stand_ins_of
 from training.profiles import profiles
 from training.ranker import Ranker
 from training.ranker_features import ItemFacts, facts_of
@@ -63,15 +64,15 @@ def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
     )
 
 
-def graph_of(snapshot: Snapshot, scaler: Scaler | None, graph: HeteroData | None = None) -> HeteroData:
+def graph_of(snapshot: Snapshot, encoder: FeatureEncoder | None, graph: HeteroData | None = None) -> HeteroData:
     """The graph with surrogate ids as `node_id`: by these the net finds its rows, however the index space has grown.
 
-    scaler: that of the training window, where the net reads numbers of the catalog.
+    encoder: that of the training window, where the net reads features of the catalog.
     graph: the snapshot's, where it has been built already.
     """
     graph = build_graph(snapshot) if graph is None else graph
-    if scaler is not None:
-        add_features(graph, snapshot, scaler)
+    if encoder is not None:
+        add_features(graph, snapshot, encoder)
     graph[ITEM].node_id = torch.from_numpy(snapshot.items.surrogate.copy())
     graph[CATEGORY].node_id = torch.from_numpy(snapshot.categories.surrogate.copy())
     return graph
@@ -83,25 +84,27 @@ def mixture_of(
     """The model as of the snapshot. ArtifactError if its event kinds are not those that the net learned."""
     check_kinds(model.kinds, snapshot)
     stage("graph")
-    graph = graph_of(snapshot, model.net.scaler, graph)
+    graph = graph_of(snapshot, model.net.encoder, graph)
     stage("item vectors")
-    vectors = item_vectors_of(model.net, graph)
-    stage("memories")
     histories = histories_of(snapshot)
+    pace = pace_of(histories)
+    lent = stand_ins_of(snapshot, pace, model.net.encoder)
+    vectors = lend_vectors(item_vectors_of(model.net, graph), lent)
+    stage("memories")
     return Mixture(
-        net=NetSource(model.net, vectors),
-        memories=refit(model.memories, snapshot),
+        net=NetSource(model.net, vectors, prior_of(pace)),
+        memories=tuple(lend_memory(memory, lent) for memory in refit(model.memories, snapshot)),
         popularity=popular(histories, snapshot.as_of, model.popularity_half_life_days),
         gate=model.gate,
-        facts=item_facts(snapshot, vectors),
+        facts=item_facts(snapshot, pace, vectors),
         ranker=model.ranker,
         near=model.near,
     )
 
 
-def item_facts(snapshot: Snapshot, vectors: Float32s) -> ItemFacts:
-    """What the ranker looks up of each item, from the snapshot's events and catalog, and the net's vectors of them."""
-    return facts_of(pace_of(histories_of(snapshot)), vectors, snapshot.item_category, snapshot.category_parent)
+def item_facts(snapshot: Snapshot, pace: Pace, vectors: Float32s) -> ItemFacts:
+    """What the ranker looks up of each item: how it sells, the net's vectors, the snapshot's catalog."""
+    return facts_of(pace, vectors, snapshot.item_category, snapshot.category_parent)
 
 
 def check_kinds(learned: Sequence[KindEntry], snapshot: Snapshot) -> None:

@@ -32,6 +32,8 @@ class NetSource:
 
     net: InterestNet
     vectors: Float32s
+    prior: Float32s | None = None
+    """float32 [V], added to the logits; None: nothing is likelier than anything else."""
 
     def users(self, histories: Histories) -> Float32s:
         """[B, K, dim]; only the vectors of items that occur are read."""
@@ -42,10 +44,13 @@ class NetSource:
         return np.asarray(self.net.user_vectors(local, torch.from_numpy(self.vectors[occurring])).numpy())
 
     def logits(self, users: Float32s, items: NDArray[np.integer[Any]] | None = None) -> Float32s:
-        """temperature · max over interests of the cosine: [B, V], or [B, n] for some `items`."""
+        """temperature · max over interests of the cosine, and the prior: [B, V], or [B, n] for some `items`."""
         vectors = self.vectors if items is None else self.vectors[items]
         flat = users.reshape(-1, users.shape[-1]) @ vectors.T
-        return np.float32(self.temperature) * (flat if users.shape[1] == 1 else _of_interests(flat, users.shape[1]))
+        logits = np.float32(self.temperature) * (flat if users.shape[1] == 1 else _of_interests(flat, users.shape[1]))
+        if self.prior is not None:
+            logits += self.prior if items is None else self.prior[items]
+        return logits
 
     def probabilities(self, users: Float32s) -> Float32s:
         """Exact p_net, [B, V]."""

@@ -1,6 +1,7 @@
 """The net, on one screen: a HeteroData and what users did in, unit vectors of items and interests out.
 
-    item     id embedding + mean of its categories' embeddings, up to the root + its numeric features, projected
+    item     id embedding (in training dropped for some) + mean of its categories' embeddings, up to the root
+             + its features, projected and gated
              -> graph encoder over the relations between items                       -> unit vector  [V, dim]
     user     for each step (an event or a basket) the mean of its items' vectors
              + event kind + time since the step before + place
@@ -14,25 +15,33 @@ import math
 from collections.abc import Mapping
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.data import HeteroData
 
-from graph.features import Scaler
+from graph.features.encoder import FeatureEncoder
 from graph.histories import Histories
 from training.batches import GAP_BUCKETS, Batch, bucketed, make_batch, newest_windows
 from training.config import NetConfig
 from training.graph_encoder import GraphEncoder
+from training.item_features import ItemFeatures
 from training.item_graph import ItemGraph, read_graph
 from training.losses import strongest_interest
 from training.sequence_encoder import make_sequence_encoder
+
+_ENCODER = "encoder-"
+"""Before the names of what the encoder of features has learned, in a `state_dict`."""
 
 
 class SingleNet(nn.Module):
     """One independently initialised net; see the picture above."""
 
-    def __init__(self, config: NetConfig, n_items: int, n_categories: int, n_kinds: int) -> None:
+    def __init__(
+        self, config: NetConfig, n_items: int, n_categories: int, n_kinds: int, widths: tuple[int, ...] = ()
+    ) -> None:
+        """widths: the columns of each of the items' features."""
         super().__init__()
         self.config = config
         self.interests, dim = config.interests, config.dim
@@ -42,7 +51,7 @@ class SingleNet(nn.Module):
         self.kind = nn.Embedding(n_kinds + 1, dim, padding_idx=n_kinds)
         self.gap = nn.Embedding(GAP_BUCKETS, dim)
         self.place = nn.Embedding(config.max_history + 1, dim)
-        self.features = nn.Linear(2 * len(config.features), dim, bias=False) if config.features else None
+        self.features = ItemFeatures(widths, dim) if widths else None
         self.graph_encoder = GraphEncoder(config)
         self.sequence_encoder = make_sequence_encoder(config)
         self.to_interests = nn.Linear(dim, config.interests * dim) if config.interests > 1 else nn.Identity()
@@ -56,6 +65,8 @@ class SingleNet(nn.Module):
     def item_vectors(self, graph: ItemGraph, item_rows: Tensor, category_rows: Tensor) -> Tensor:
         """`[V, dim]`, unit length; the rows say where the graph's items and categories stand in the tables."""
         items = self.item(item_rows)
+        if self.training and self.config.id_dropout:
+            items = items * (torch.rand(len(items), 1, device=items.device) >= self.config.id_dropout)
         if self.config.categories:
             items = items + graph.categories.mean(self.category(category_rows))
         if self.features is not None:
@@ -87,41 +98,41 @@ class InterestNet(nn.Module):
 
     item_ids: Tensor
     category_ids: Tensor
-    centre: Tensor
-    reach: Tensor
 
     def __init__(
-        self, config: NetConfig, item_ids: Tensor, category_ids: Tensor, n_kinds: int, scaler: Scaler | None = None
+        self,
+        config: NetConfig,
+        item_ids: Tensor,
+        category_ids: Tensor,
+        n_kinds: int,
+        encoder: FeatureEncoder | None = None,
     ) -> None:
         """item_ids, category_ids: int64, ascending `node_id`s of the training graph, the rows of the tables.
 
-        scaler: that of the training graph's features, for the graphs that are to come; None where there are none.
+        encoder: that of the training graph's features, for the graphs that are to come; None where there are none.
         """
         super().__init__()
         self.config = config
-        if config.features:
-            n = len(config.features)
-            self.register_buffer("centre", torch.from_numpy(scaler.centre) if scaler else torch.zeros(n).double())
-            self.register_buffer("reach", torch.from_numpy(scaler.reach) if scaler else torch.ones(n).double())
+        self.encoder: FeatureEncoder | None = encoder
+        for name, array in encoder.state().items() if encoder else ():
+            self.register_buffer(_ENCODER + name, torch.from_numpy(np.array(array)))
         self.register_buffer("item_ids", item_ids.clone())
         self.register_buffer("category_ids", category_ids.clone())
         self.nets = nn.ModuleList(
-            SingleNet(config, len(item_ids), len(category_ids), n_kinds) for _ in range(config.nets)
+            SingleNet(config, len(item_ids), len(category_ids), n_kinds, encoder.widths if encoder else ())
+            for _ in range(config.nets)
         )
 
     @classmethod
     def from_state(cls, config: NetConfig, state: Mapping[str, Tensor]) -> Self:
         """The net of a `state_dict`; sizes follow from the tensors. Ready to serve (eval mode)."""
-        net = cls(config, state["item_ids"], state["category_ids"], len(state["nets.0.kind.weight"]) - 1)
+        kept = {
+            name.removeprefix(_ENCODER): part.cpu().numpy() for name, part in state.items() if name.startswith(_ENCODER)
+        }
+        encoder = FeatureEncoder.of_state(config.features, kept) if config.features else None
+        net = cls(config, state["item_ids"], state["category_ids"], len(state["nets.0.kind.weight"]) - 1, encoder)
         net.load_state_dict(state)
         return net.eval()
-
-    @property
-    def scaler(self) -> Scaler | None:
-        """The scale of the item features that it learned from."""
-        if not self.config.features:
-            return None
-        return Scaler(self.config.features, self.centre.cpu().numpy(), self.reach.cpu().numpy())
 
     @property
     def parts(self) -> list[SingleNet]:

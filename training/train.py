@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from graph.features import fit_scaler
+from graph.features.encoder import fit_encoder
+from graph.features.screening import screened
 from graph.histories import Histories, histories_of
+from graph.memories.pace import pace_of
 from graph.snapshot import Snapshot
 from graph.storage.errors import BadInputError
 from training.aversion_fit import fit_near
@@ -26,6 +28,7 @@ from training.memories_fit import choose_memories, choose_popularity, popular, s
 from training.mixture import NET, POPULARITY, Mixture
 from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
 from training.mixture_net import NetSource, item_vectors_of
+from training.new_items import lend_memory, lend_vectors, prior_of, stand_ins_of
 from training.ranker_fit import fit_ranker
 from training.validation import Validation
 
@@ -38,7 +41,10 @@ RARE_REPEATS = 0.01
 
 @dataclass(frozen=True)
 class Learned:
-    """`mixture` is the model as of the training part, on which the gate was fitted and the promotion is decided."""
+    """`mixture` is the model as of the training part, on which the gate was fitted and the promotion is decided.
+
+    The net's own config has the features that tell something alone.
+    """
 
     model: Model
     mixture: Mixture
@@ -88,8 +94,9 @@ def learn(
     histories = histories_of(trained)
     exclude_seen = share_of_repeats(validation) < RARE_REPEATS
     stage("graph")
-    scaler = fit_scaler(trained, config.features, config.feature_scaling) if config.features else None
-    graph = graph_of(trained, scaler)
+    encoder = screened(fit_encoder(trained, config.features, config.feature_scaling), trained)
+    config = config.model_copy(update={"features": encoder.names if encoder else ()})
+    graph = graph_of(trained, encoder)
     stage("net")
     result = fitted or fit(
         graph,
@@ -97,7 +104,7 @@ def learn(
         _for_net(sample(validation, NET_QUERIES), exclude_seen=exclude_seen),
         config,
         n_kinds=len(trained.kinds),
-        scaler=scaler,
+        encoder=encoder,
         checkpoint_dir=checkpoint_dir,
         resume=resume,
         on_progress=on_progress,
@@ -106,19 +113,20 @@ def learn(
     )
     stage("memories")
     net = result.net.cpu()
-    memories = leave_out.memories_of(
-        choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
-    )
+    pace = pace_of(histories)
+    lent = stand_ins_of(trained, pace, encoder)
+    chosen = choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
+    memories = tuple(lend_memory(memory, lent) for memory in leave_out.memories_of(chosen))
     half_life = choose_popularity(histories, validation, trained.as_of)
     stage("gate")
     sources = (NET, *(memory.name for memory in memories), POPULARITY)
-    vectors = item_vectors_of(net, graph)
+    vectors = lend_vectors(item_vectors_of(net, graph), lent)
     mixture = Mixture(
-        net=NetSource(net, vectors),
+        net=NetSource(net, vectors, prior_of(pace)),
         memories=memories,
         popularity=popular(histories, trained.as_of, half_life),
         gate=neutral_gate(sources, 2 + 2 * len(memories)),
-        facts=item_facts(trained, vectors),
+        facts=item_facts(trained, pace, vectors),
     )
     mixture = leave_out.silenced(mixture)
     some = sample(validation, GATE_QUERIES)

@@ -93,7 +93,7 @@ def train(
     stage("publish")
     settings = {
         **parts.settings,
-        "net": config.model_dump(mode="json"),
+        "net": learned.model.net.config.model_dump(mode="json"),
         "exclude_seen": learned.exclude_seen,
         POPULARITY_HALF_LIFE: learned.model.popularity_half_life_days,
         NEAR_DISLIKES: learned.model.near,

@@ -27,6 +27,7 @@ from training.evaluation.protocols import Order
 from training.evaluation.queries import Seen
 
 ALL = "all"
+ENVIRONMENTS = "environments"
 STDERR = 2
 """stdout is for the tables."""
 
@@ -88,7 +89,7 @@ class Request:
 
     @property
     def environments(self) -> Path:
-        return self.folder / "environments"
+        return self.folder / ENVIRONMENTS
 
     @property
     def store(self) -> Path:
@@ -159,7 +160,7 @@ def measure(
     for name in dict.fromkeys(job.model for job in todo if job.kind == "peer"):
         with screen.status(f"environment of {name}"):
             environment(PEERS[name], request.environments)
-    load(request, data, screen)
+    load(request.data_set, request.folder, data, screen)
     if anew and todo:
         drop_nets_of_other_code(request.results)
     for number, job in enumerate(todo, 1):
@@ -172,26 +173,28 @@ def measure(
         yield table, write_tables(table, request.results)
 
 
-def load(request: Request, data: Path | None, screen: Console) -> None:
-    """A store with the data set in it, loaded once, and brought up to this version. Raises BadInputError."""
-    done = request.store / "loaded"
-    files = None if done.exists() else request.data_set.folder(data, request.environments)
-    request.store.mkdir(parents=True, exist_ok=True)
-    database = Database(request.url)
+def load(data_set: DataSet, folder: Path, data: Path | None, screen: Console) -> str:
+    """The URL of a store below `folder` with the data set in it, loaded once, and brought up to this version. Raises
+    BadInputError."""
+    store = folder / data_set.name
+    done, url = store / "loaded", f"sqlite:///{store / 'penchant.db'}"
+    files = None if done.exists() else data_set.folder(data, folder / ENVIRONMENTS)
+    store.mkdir(parents=True, exist_ok=True)
+    database = Database(url)
     try:
         upgrade(database)
     finally:
         database.close()
     if files is None:
-        return
-    rejects = request.store / "rejects.jsonl"
-    words = ["ingest", str(request.data_set.mapping), "--base", str(files), "--rejects", str(rejects)]
+        return url
+    words = ["ingest", str(data_set.mapping), "--base", str(files), "--rejects", str(store / "rejects.jsonl")]
     screen.print(f"$ penchant {shlex.join(words)}")
     command = [sys.executable, "-P", "-m", "server", *words]
-    surrounding = surroundings(PENCHANT_DATABASE_URL=request.url)
+    surrounding = surroundings(PENCHANT_DATABASE_URL=url)
     if subprocess.run(command, env=surrounding, stdout=STDERR, check=False).returncode:
-        raise BadInputError(f"{request.data_set.name} cannot be loaded.", hint="What is wrong stands above.")
+        raise BadInputError(f"{data_set.name} cannot be loaded.", hint="What is wrong stands above.")
     done.touch()
+    return url
 
 
 def _do(job: Job, title: str, screen: Console) -> None:

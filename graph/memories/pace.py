@@ -1,6 +1,7 @@
 """When each item had its events: how many in any span before any moment, when the first, when the last."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +21,16 @@ class Pace:
 
     key: Int64s
     n_items: int
+
+    @cached_property
+    def ever(self) -> Int64s:
+        """int64 [V]: all events of each item."""
+        return np.bincount(self.key >> _SHIFT, minlength=self.n_items)
+
+    @property
+    def minutes(self) -> Int64s:
+        """int64 [N], item by item, ascending within an item: when the events happened."""
+        return self.key & ((1 << _SHIFT) - 1)
 
     def counts(self, items: Int64s, now_us: Int64s, days: float | None = None) -> Int64s:
         """How many events of each item lie in [now - days, now), or before now; all arrays of one shape."""

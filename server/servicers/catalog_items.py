@@ -62,7 +62,7 @@ def _row(item: pb.Item) -> Row:
     return {
         "item": limits.check_id(item.id, "id"),
         "name": item.name or None,
-        "attributes": json_text(item.attributes, "attributes"),
+        "attributes": json_text(item.attributes, "attributes", limits.MAX_ITEM_JSON_BYTES),
         "available": item.available if item.HasField("available") else True,
         "categories": limits.check_ids(item.categories, "categories"),
         "valid_from": microseconds(item.valid_from, "valid_from") if item.HasField("valid_from") else None,

@@ -15,6 +15,7 @@ from rich.console import Console
 from benchmarks.quality import measure as measuring
 from benchmarks.quality import plan, worker
 from benchmarks.quality.cells import read_cell
+from benchmarks.quality.data_sets import data_set_of
 from benchmarks.quality.measure import Request, measure
 from benchmarks.quality.plan import ROOT, Job, last_line, run
 from benchmarks.quality.table import Comparison
@@ -48,7 +49,7 @@ def request(data_set: str | Path, folder: Path, **changes: Any) -> Request:
 def loaded(corner_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the shop's store is there."""
     folder = tmp_path_factory.mktemp("loaded")
-    measuring.load(request(corner_shop, folder, models=["popularity"]), None, Console(file=io.StringIO()))
+    measuring.load(data_set_of(str(corner_shop)), folder, None, Console(file=io.StringIO()))
     return folder
 
 

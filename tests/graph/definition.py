@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from graph.build import build_graph
-from graph.features import fit_scaler
+from graph.features.encoder import fit_encoder
 from graph.hashing import hash_strings
 from graph.histories import Histories, histories_of
 from graph.schema import RETRACT
@@ -67,10 +67,10 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
 def _features(snapshot: Snapshot, items: list[str]) -> dict[str, list[float]] | None:
     """Prices of the items there are, on the scale of those with events; None without a price among the latter."""
     try:
-        scaler = fit_scaler(snapshot, ("price",))
+        encoder = fit_encoder(snapshot, ("price:number",))
     except BadInputError:
         return None
-    return {items[index]: scaler(snapshot)[index].tolist() for index in snapshot.item_exists.nonzero()[0].tolist()}
+    return {items[index]: encoder(snapshot)[index].tolist() for index in snapshot.item_exists.nonzero()[0].tolist()}
 
 
 def _events(snapshot: Snapshot, name: dict[str, list[str]]) -> Iterator[tuple[Any, ...]]:

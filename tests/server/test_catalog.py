@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from penchant.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
@@ -30,13 +31,17 @@ def told(answer: Any) -> list[tuple[str, int, str]]:
 def test_an_item_is_what_was_said_of_it(anywhere: "Served") -> None:
     client = anywhere.client
     lamp = catalog.Item(
-        id="lamp-ü", name="Lamp", categories=["c1", "c0"], attributes=struct({"watts": 5, "tags": ["a"]})
+        id="lamp-ü",
+        name="Lamp",
+        categories=["c1", "c0"],
+        attributes=struct({"watts": 5, "tags": ["a"], "image": [0.25, -1.5] * 750}),
     )
     assert told(client.upsert_items([lamp])) == [("lamp-ü", CREATED, "")]
     assert told(client.upsert_items([lamp])) == [("lamp-ü", UNCHANGED, "")]
     found = client.get_item("lamp-ü")
     assert (found.name, list(found.categories), found.available) == ("Lamp", ["c0", "c1"], True)
     assert found.attributes["watts"] == 5
+    assert json_format.MessageToDict(found.attributes)["image"] == [0.25, -1.5] * 750
     assert not found.HasField("valid_from")  # nothing was known of it before: so it always was
     assert told(client.upsert_items([catalog.Item(id="lamp-ü", name="Lamp 2")], fields=["name"])) == [
         ("lamp-ü", UPDATED, "")
@@ -69,7 +74,7 @@ def test_each_row_is_refused_on_its_own(anywhere: "Served") -> None:
         (catalog.Item(id="long", name="x" * 1_025), REJECTED, "TEXT_TOO_LONG"),
         (catalog.Item(id="nul", name="a\0b"), REJECTED, "INVALID_TEXT"),
         (catalog.Item(id="nan", attributes=struct({"x": float("nan")})), REJECTED, "NOT_FINITE"),
-        (catalog.Item(id="large", attributes=struct({"x": "y" * 9_000})), REJECTED, "JSON_TOO_LARGE"),
+        (catalog.Item(id="large", attributes=struct({"x": "y" * 70_000})), REJECTED, "JSON_TOO_LARGE"),
         (catalog.Item(id="many", categories=[f"c{n}" for n in range(33)]), REJECTED, "TOO_MANY_ROWS"),
         (catalog.Item(id="bad\nid"), REJECTED, "INVALID_ID"),
         (catalog.Item(id=""), REJECTED, "INVALID_ID"),

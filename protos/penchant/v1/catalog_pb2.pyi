@@ -76,7 +76,9 @@ class Item(google.protobuf.message.Message):
     """Whether it can be had; not set in a request means true, always set in an answer."""
     @property
     def attributes(self) -> google.protobuf.struct_pb2.Struct:
-        """Anything else known of it; at most 8 KiB as JSON."""
+        """Anything else known of it; at most 64 KiB as JSON. The model reads what it was told to in training: numbers, labels,
+        texts, and lists of numbers (vectors of a text or a picture).
+        """
     @property
     def valid_from(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When this state began to hold. Not set in a request means now; always set in an answer unless it holds from ever."""

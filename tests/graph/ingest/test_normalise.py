@@ -162,6 +162,15 @@ def test_infinite_attributes_are_refused_and_nan_is_missing() -> None:
     assert why(normal) == {3: "an infinite number"}
 
 
+def test_vectors_pass_whole_and_what_is_no_number_in_them_shows() -> None:
+    vectors = frame(i=[1, 2, 3], v=[[0.1, 2], None, [float("nan"), 1]])
+    assert items(vectors, attributes=["v"]).rows["attributes"].to_list() == [
+        '{"v":[0.1,2.0]}',
+        None,
+        '{"v":[null,1.0]}',
+    ]
+
+
 def test_availability() -> None:
     normal = items(frame(i=[1, 2, 3, 4], a=["Yes", "0", None, "soon"]), available="a")
     assert normal.rows["available"].to_list() == [True, False, True]
