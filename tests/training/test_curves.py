@@ -16,7 +16,7 @@ def test_draws(tmp_path: Path, n: int) -> None:
     picture = np.asarray(matplotlib.image.imread(tmp_path / "curves.png"))
     assert picture.shape[0] > 400
     assert picture.shape[1] > 600
-    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 10
+    assert len(np.unique(picture[::4, ::4].sum(axis=2))) > 10
 
 
 def test_the_same_curves_give_the_same_picture(tmp_path: Path) -> None:
