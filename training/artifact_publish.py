@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from training.artifact_manifest import (
     revision_folder,
     write_manifest,
 )
+from training.calibration import Calibration, write_calibration
 from training.gate import Gate, write_gate
 from training.memories import Memory, write_memories
 from training.ranker import Ranker, write_ranker
@@ -65,6 +66,7 @@ class Revision:
     vector_space: str
     config: dict[str, Any]
     metrics: dict[str, float]
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 def publish_model(root: Path, model: int, weights: dict[str, torch.Tensor], config: dict[str, Any]) -> Path:
@@ -165,6 +167,7 @@ def _write_content(folder: Path, r: Revision) -> None:
     write_memories(folder, r.memories)
     write_gate(folder, r.gate)
     write_ranker(folder, r.ranker, r.pace)
+    write_calibration(folder, r.calibration)
     write_segments(folder, r.segments)
 
 

@@ -6,7 +6,7 @@ model ─── weights, gate, settings ─────┘
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from graph.storage.errors import ArtifactError
 from graph.taxonomy import ancestors_matrix
 from training.artifact_manifest import KindEntry
 from training.artifact_publish import Revision
+from training.calibration import Calibration
 from training.gate import Gate
 from training.memories import Memory
 from training.memories_fit import popular, refit
@@ -52,6 +53,7 @@ class Model:
     vector_space: str
     segments: Segments | None = None
     ranker: Ranker | None = None
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
@@ -149,6 +151,7 @@ def revision_of(
         gate=mixture.gate,
         ranker=mixture.ranker,
         pace=mixture.facts.pace,
+        calibration=model.calibration,
         segments=segments,
         kinds=model.kinds,
         as_of=snapshot.as_of,

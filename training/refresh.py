@@ -29,6 +29,7 @@ def model_of(artifact: Artifact) -> Model:
         vector_space=artifact.manifest.vector_space,
         segments=artifact.segments,
         ranker=artifact.ranker,
+        calibration=artifact.calibration,
     )
 
 

@@ -15,7 +15,10 @@ from graph.features import fit_scaler
 from graph.histories import Histories, histories_of
 from graph.snapshot import Snapshot
 from graph.storage.errors import BadInputError
+from training.calibration import Calibration
+from training.calibration_fit import fit_calibration
 from training.config import NetConfig, Sizes, default_config
+from training.evaluation.outcomes import Outcomes
 from training.evaluation.queries import Queries
 from training.fit import FitResult, Progress, fit
 from training.gate_fit import fit_gate, neutral_gate
@@ -23,7 +26,7 @@ from training.memories_fit import choose_memories, choose_popularity, popular, s
 from training.mixture import NET, POPULARITY, Mixture
 from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
 from training.mixture_net import NetSource, item_vectors_of
-from training.ranker_fit import fit_ranker
+from training.ranker_fit import Trial, fit_and_try
 from training.validation import Validation
 
 GATE_QUERIES = 4_000
@@ -66,6 +69,7 @@ def learn(
     config: NetConfig,
     *,
     vector_space: str,
+    outcomes: Outcomes | None = None,
     window_days: float = 28.0,
     device: str = "auto",
     checkpoint_dir: Path | None = None,
@@ -75,6 +79,7 @@ def learn(
 ) -> Learned:
     """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError.
 
+    `outcomes`: what all users did after `trained`, for probabilities; without it none are calibrated.
     `window_days`: how far ahead it asks what users come back to, the validation window's length.
     """
     histories = histories_of(trained)
@@ -111,10 +116,35 @@ def learn(
     mixture = mixture.with_gate(fit_gate(mixture, sample(validation, GATE_QUERIES), exclude_seen=exclude_seen))
     stage("ranker")
     some = sample(validation, RANKER_QUERIES)
-    mixture = mixture.with_ranker(fit_ranker(mixture, some, exclude_seen=exclude_seen, seed=config.seed))
+    ranker, trial = fit_and_try(mixture, some, exclude_seen=exclude_seen, seed=config.seed)
+    mixture = mixture.with_ranker(ranker)
+    stage("calibration")
+    calibration = Calibration() if outcomes is None else _calibrated(mixture, trial, validation, outcomes)
     kinds = kinds_of(trained)
-    model = Model(net, mixture.gate, memories, half_life, kinds, vector_space, ranker=mixture.ranker)
+    model = Model(
+        net,
+        mixture.gate,
+        memories,
+        half_life,
+        kinds,
+        vector_space,
+        ranker=ranker,
+        calibration=calibration,
+    )
     return Learned(model, mixture, result, exclude_seen)
+
+
+def _calibrated(mixture: Mixture, trial: Trial | None, validation: Queries, outcomes: Outcomes) -> Calibration:
+    """A ranker has seen what validation users did, and would look better on them than it is. So the one of the trial
+    stands for it, and users that it has learned from are left out; of those who did nothing as large a share is, for
+    whether users come at all is part of what is learned."""
+    if trial is None or mixture.ranker is None:
+        return fit_calibration(mixture, outcomes)
+    known = np.isin(outcomes.users, trial.learned_from)
+    share = 1 - len(trial.learned_from) / len(validation)
+    asked = np.isin(outcomes.users, validation.users)
+    kept = np.where(asked, ~known, np.random.default_rng(0).random(len(outcomes)) < share)
+    return fit_calibration(mixture.with_ranker(trial.ranker), outcomes.select(np.flatnonzero(kept)))
 
 
 def share_of_repeats(queries: Queries) -> float:

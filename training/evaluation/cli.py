@@ -70,7 +70,7 @@ def evaluate_command(
         with _progress(screen) as bar:
             task = bar.add_task("loading", total=None)
             from training.evaluation.baselines import DEFAULT_BASELINES
-            from training.evaluation.report import comparison_table, table_of, write_report
+            from training.evaluation.report import comparison_table, probability_table, table_of, write_report
             from training.evaluation.run import Options, run
 
             settings = Settings()
@@ -101,6 +101,8 @@ def evaluate_command(
         out.print(table_of(report))
         if report.comparisons:
             out.print(comparison_table(report))
+        if report.probabilities:
+            out.print(probability_table(report))
         screen.print(f"written: {write_report(report, output)}")
 
 

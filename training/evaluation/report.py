@@ -14,9 +14,12 @@ from graph.storage.times import format_time, now_us
 from training.artifact_publish import git_revision
 from training.evaluation.bootstrap import Difference, paired_bootstrap
 from training.evaluation.evaluate import Result
+from training.evaluation.foretold import TOP, Foretold
+from training.evaluation.probabilities import as_json as quality_as_json
 from training.evaluation.protocols import Split
 from training.evaluation.queries import Seen
 
+_FINDINGS = ("results", "comparisons", "probabilities")
 COMPARED = ("ndcg@10", "recall@10")
 BOOTSTRAP_SEED = 0
 TEST_READS = "test-reads.jsonl"
@@ -54,6 +57,7 @@ class Report:
     results: Sequence[Result]
     comparisons: Sequence[Comparison]
     config: Mapping[str, Any] = field(default_factory=dict)
+    probabilities: Sequence[Foretold] = ()
 
 
 def make_report(
@@ -65,6 +69,7 @@ def make_report(
     model_seed: int | None = None,
     rivals: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
+    probabilities: Sequence[Foretold] = (),
 ) -> Report:
     """`rivals` are the names of the results to compare with all others of their column, the model's usually.
 
@@ -84,6 +89,7 @@ def make_report(
         results=results,
         comparisons=[c for ours in results if ours.model in rivals for c in _compare(ours, results, rivals)],
         config=config or {},
+        probabilities=probabilities,
     )
 
 
@@ -103,14 +109,14 @@ def write_report(report: Report, folder: Path) -> Path:
     path.write_text(json.dumps(as_json(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     columns = {f"{r.column}/{r.model}/{metric}": v for r in report.results for metric, v in r.per_user.items()}
     np.savez_compressed(path.with_suffix(".npz"), **columns)  # type: ignore[arg-type]
-    read = {name: value for name, value in as_json(report).items() if name not in ("results", "comparisons")}
+    read = {name: value for name, value in as_json(report).items() if name not in _FINDINGS}
     with (folder / TEST_READS).open("a", encoding="utf-8") as log:
         log.write(json.dumps(read | {"report": path.name}, allow_nan=False) + "\n")
     return path
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    head = {k: v for k, v in vars(report).items() if k not in ("results", "comparisons")}
+    head = {k: v for k, v in vars(report).items() if k not in _FINDINGS}
     return head | {
         "known_at": format_time(report.known_at),
         "created_at": format_time(report.created_at),
@@ -124,6 +130,10 @@ def as_json(report: Report) -> dict[str, Any]:
             for r in report.results
         ],
         "comparisons": [asdict(c) for c in report.comparisons],
+        "probabilities": [
+            {"column": f.column, **asdict(f.horizon), "calibrated": f.calibrated, **quality_as_json(f.quality)}
+            for f in report.probabilities
+        ],
     }
 
 
@@ -146,6 +156,33 @@ def table_of(report: Report) -> Table:
             cells = (_cell(mean[metric], bold=mean[metric] == best[metric]) for metric in _SHOWN)
             table.add_row(f"  {result.model}", *cells)
         table.add_section()
+    return table
+
+
+def probability_table(report: Report) -> Table:
+    """One row a horizon and column: the worst bins, and what a yes at the threshold is worth."""
+    table = Table(
+        title=f"Probabilities of each user's best {TOP}, users included who then did nothing",
+        caption="O/E = observed over expected, least and most of ten bins of equal mass; threshold from validation",
+    )
+    table.add_column("column")
+    table.add_column("probability of")
+    figures = "pairs", "base rate", "log-loss", "base rate's", "O/E", "AUC", "threshold", "precision", "recall", "F1"
+    for label in figures:
+        table.add_column(label, justify="right")
+    for each in report.probabilities:
+        q, said = each.quality, each.quality.confusion
+        ratio = q.reliability.ratio[np.isfinite(q.reliability.ratio)]
+        table.add_row(
+            each.column,
+            f"{each.horizon}{'' if each.calibrated else ', not calibrated'}",
+            f"{q.pairs:,}",
+            f"{q.base_rate:.4f}",
+            f"{q.log_loss:.4f}",
+            f"{q.base_rate_log_loss:.4f}",
+            f"{ratio.min():.2f} – {ratio.max():.2f}" if len(ratio) else "–",
+            *(_cell(v, bold=False) for v in (q.roc.auc, said.threshold, said.precision, said.recall, said.f1)),
+        )
     return table
 
 
