@@ -87,10 +87,16 @@ class Histories:
     def last(self, n: int) -> "Histories":
         """The newest n events of each row; steps count from 0 again. What speaks against items stays whole."""
         place_from_end = np.repeat(self.offsets[1:], self.lengths) - np.arange(len(self.item))
-        newest = self._keep(place_from_end <= n)
-        first = np.minimum(newest.offsets[:-1], max(len(newest.item) - 1, 0))
-        base = newest.step[first] if len(newest.item) else np.zeros(len(newest), np.int32)
-        return replace(newest, step=newest.step - np.repeat(base, newest.lengths))
+        return self._keep(place_from_end <= n)._from_step_0()
+
+    def since(self, t: int) -> "Histories":
+        """Events with occurred_at >= t, microseconds; steps count from 0 again."""
+        return self._keep(self.occurred_at >= t)._from_step_0()
+
+    def _from_step_0(self) -> "Histories":
+        first = np.minimum(self.offsets[:-1], max(len(self.item) - 1, 0))
+        base = self.step[first] if len(self.item) else np.zeros(len(self), np.int32)
+        return replace(self, step=self.step - np.repeat(base, self.lengths))
 
     def _keep(self, mask: Bools) -> "Histories":
         kept_before = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])

@@ -5,16 +5,17 @@ user id -> newest events of the store -> Histories of one row -> mixture of the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from graph.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from graph.histories import Histories, histories_from_arrays
 from graph.ids import IdMap
 from graph.storage.database import Database
-from graph.storage.errors import BadInputError, NotFoundError
+from graph.storage.errors import BadInputError, ConflictError, NotFoundError
 from graph.storage.recent import RecentEvents, recent_events
 from graph.storage.seen import seen_items
 from graph.storage.times import now_us
@@ -22,6 +23,8 @@ from server.index import Index
 from server.limits import MAX_HISTORY_EVENTS
 from server.live import LiveCatalog
 from server.revision import Revision
+from training.calibration import Calibrator
+from training.horizon import NEXT_EVENT
 from training.mixture import Ranking
 from training.profiles import profiles
 from training.segments import one_vector
@@ -107,6 +110,31 @@ class Engine:
     def score(self, past: Past, items: Int32s) -> Float32s:
         """Contributions g_k · p_k [n, S] of items (indices of the revision); their sum is the probability."""
         return self.revision.mixture.explain(past.histories, past.as_of_us, items)
+
+    def calibrator(self, *, within_days: bool, kind: str | None = None) -> Calibrator | None:
+        """None for the next event where the model leaves p as it is. ConflictError where it cannot tell."""
+        calibration = self.revision.artifact.calibration
+        if not within_days:
+            return calibration.find(NEXT_EVENT)
+        found = calibration.within(kind)
+        if found is None:
+            raise ConflictError(
+                f"Revision {self.revision.version} cannot tell the probability of "
+                f"{'an event' if kind is None else f'a {kind}'} within days.",
+                hint="Ask for the next event, or train with a time split (`penchant train`) on more users.",
+                reason="HORIZON_UNAVAILABLE",
+            )
+        return found
+
+    def probability(
+        self, past: Past, items: NDArray[np.integer[Any]], log_p: Float64s, calibrator: Calibrator | None
+    ) -> Float64s:
+        """Of items [n] of one user, whose log p(next) is [n]; without a calibrator that is the probability."""
+        if calibrator is None:
+            return np.exp(log_p)
+        had = np.isin(items, past.histories.item)
+        activity = calibrator.activity(past.histories, np.array([past.as_of_us]))
+        return calibrator(log_p, had, np.repeat(activity, len(items)))
 
     def recommend(self, past: Past, k: int, wanted: Filter) -> Ranking:
         allowed = self.allowed(wanted, past)

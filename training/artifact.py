@@ -9,6 +9,7 @@ artifacts/m7.12/       manifest.json and what was rebuilt from the events of its
     popularity.npy [V]  memories.json  memories/*.npy  gate.json
     pace.npy  ranker.json  ranker/*.npy               the last two only where there is a ranker
     segments.json  segment_*.npy
+    calibration.json                                 only where probabilities were calibrated
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from graph.storage.errors import ArtifactError
 from training.artifact_arrays import read_array, read_json, read_table
 from training.artifact_manifest import MANIFEST, MODEL_FILES, Manifest, broken, check_file, model_folder, read_manifest
 from training.aversion import NEAR, NEAR_DISLIKES, OWN
+from training.calibration import Calibration, read_calibration
 from training.config import NetConfig
 from training.gate import Gate, read_gate
 from training.memories import Memory, read_memories
@@ -69,6 +71,7 @@ class Artifact:
     ranker: Ranker | None
     pace: Pace
     segments: Segments
+    calibration: Calibration
 
     @property
     def version(self) -> str:
@@ -141,6 +144,7 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
         ranker=read_ranker(path),
         pace=read_pace(path, n_items),
         segments=read_segments(path, dim, n_users),
+        calibration=read_calibration(path),
     )
 
 

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from training.artifact_manifest import (
     revision_folder,
     write_manifest,
 )
+from training.calibration import Calibration, write_calibration
 from training.code_revision import git_revision
 from training.gate import Gate, write_gate
 from training.memories import Memory, write_memories
@@ -65,6 +66,7 @@ class Revision:
     vector_space: str
     config: dict[str, Any]
     metrics: dict[str, float]
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 def publish_model(root: Path, model: int, weights: dict[str, torch.Tensor], config: dict[str, Any]) -> Path:
@@ -156,6 +158,7 @@ def _write_content(folder: Path, r: Revision) -> None:
     write_memories(folder, r.memories)
     write_gate(folder, r.gate)
     write_ranker(folder, r.ranker, r.pace)
+    write_calibration(folder, r.calibration)
     write_segments(folder, r.segments)
 
 

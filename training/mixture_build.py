@@ -6,7 +6,7 @@ model ─── weights, gate, settings ─────┘
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from graph.taxonomy import ancestors_matrix
 from training.artifact_manifest import KindEntry
 from training.artifact_publish import Revision
 from training.aversion import NEAR
+from training.calibration import Calibration
 from training.gate import Gate
 from training.memories import Memory
 from training.memories_fit import popular, refit
@@ -56,6 +57,7 @@ class Model:
     segments: Segments | None = None
     ranker: Ranker | None = None
     near: float = NEAR
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
@@ -156,6 +158,7 @@ def revision_of(
         gate=mixture.gate,
         ranker=mixture.ranker,
         pace=mixture.facts.pace,
+        calibration=model.calibration,
         segments=segments,
         kinds=model.kinds,
         as_of=snapshot.as_of,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graph.arrays import Bools, Float32s
+from graph.arrays import Bools, Float32s, Int32s
 from training.evaluation.queries import Queries
 from training.gate_fit import Objective, ndcgs
 from training.mixture import Mixture, pieces_of, ranker_features
@@ -60,21 +60,37 @@ class Data:
         return [objective for objective in found if len(objective.queries)]
 
 
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """The ranker that was judged, and the users whose queries it had learned from (the judges' are not among them)."""
+
+    ranker: Ranker
+    learned_from: Int32s
+
+
 def fit_ranker(mixture: Mixture, queries: Queries, *, exclude_seen: bool, seed: int = 0) -> Ranker | None:
     """None where it would not help. The net and the memories of `mixture` must know nothing of what the queries ask."""
+    return fit_and_try(mixture, queries, exclude_seen=exclude_seen, seed=seed)[0]
+
+
+def fit_and_try(
+    mixture: Mixture, queries: Queries, *, exclude_seen: bool, seed: int = 0
+) -> tuple[Ranker | None, Trial | None]:
+    """`fit_ranker` with its trial, None where there was none."""
     if len(queries) < FEWEST_QUERIES:
-        return None
+        return None, None
     data = collect(mixture, queries)
     names = ranker_features(mixture.sources)
     fold = torch.from_numpy(np.random.default_rng(seed).permutation(len(data)) % FOLDS)
     tilt = torch.zeros_like(data.log_p)
     for number in range(FOLDS):
-        trial = _fitted(names, data.select((fold != number).nonzero().squeeze(1)), exclude_seen=exclude_seen, seed=seed)
-        judges = (fold == number).nonzero().squeeze(1)
-        tilt[judges] = tilts(trial, data.x[judges])
+        others, judges = (fold != number).nonzero().squeeze(1), (fold == number).nonzero().squeeze(1)
+        ranker = _fitted(names, data.select(others), exclude_seen=exclude_seen, seed=seed)
+        tilt[judges] = tilts(ranker, data.x[judges])
+    trial = Trial(ranker, queries.users[others.numpy()])
     if not is_better(tilt, data, exclude_seen=exclude_seen):
-        return None
-    return _fitted(names, data, exclude_seen=exclude_seen, seed=seed)
+        return None, trial
+    return _fitted(names, data, exclude_seen=exclude_seen, seed=seed), trial
 
 
 def tilts(ranker: Ranker, x: Tensor) -> Tensor:

@@ -19,7 +19,10 @@ from graph.memories.pace import pace_of
 from graph.snapshot import Snapshot
 from graph.storage.errors import BadInputError
 from training.aversion_fit import fit_near
+from training.calibration import Calibration
+from training.calibration_fit import fit_calibration
 from training.config import NetConfig, Sizes, default_config
+from training.evaluation.outcomes import Outcomes
 from training.evaluation.queries import Queries
 from training.fit import FitResult, Progress, fit
 from training.gate_fit import fit_gate, neutral_gate
@@ -29,7 +32,7 @@ from training.mixture import NET, POPULARITY, Mixture
 from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
 from training.mixture_net import NetSource, item_vectors_of
 from training.new_items import lend_memory, lend_vectors, prior_of, stand_ins_of
-from training.ranker_fit import fit_ranker
+from training.ranker_fit import Trial, fit_and_try
 from training.validation import Validation
 
 GATE_QUERIES = 4_000
@@ -75,6 +78,7 @@ def learn(
     config: NetConfig,
     *,
     vector_space: str,
+    outcomes: Outcomes | None = None,
     window_days: float = 28.0,
     device: str = "auto",
     checkpoint_dir: Path | None = None,
@@ -87,6 +91,7 @@ def learn(
 ) -> Learned:
     """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError.
 
+    `outcomes`: what all users did after `trained`, for probabilities; without it none are calibrated.
     `window_days`: how far ahead it asks what users come back to, the validation window's length.
     `fitted`: a net that was trained on the same with the same config, so that only what uses it is learned.
     `budget_s`: seconds after which the net's epoch is its last.
@@ -133,14 +138,39 @@ def learn(
     mixture = mixture.with_gate(
         fit_gate(mixture, some, exclude_seen=exclude_seen, by_features=not leave_out.gate_features)
     )
+    trial: Trial | None = None
     if not leave_out.ranker:
         stage("ranker")
         some = sample(validation, RANKER_QUERIES)
-        mixture = mixture.with_ranker(fit_ranker(mixture, some, exclude_seen=exclude_seen, seed=config.seed))
-    kinds = kinds_of(trained)
+        ranker, trial = fit_and_try(mixture, some, exclude_seen=exclude_seen, seed=config.seed)
+        mixture = mixture.with_ranker(ranker)
     mixture = mixture.with_near(fit_near(mixture, validation))
-    model = Model(net, mixture.gate, memories, half_life, kinds, vector_space, ranker=mixture.ranker, near=mixture.near)
+    stage("calibration")
+    model = Model(
+        net,
+        mixture.gate,
+        memories,
+        half_life,
+        kinds_of(trained),
+        vector_space,
+        ranker=mixture.ranker,
+        near=mixture.near,
+        calibration=Calibration() if outcomes is None else _calibrated(mixture, trial, validation, outcomes),
+    )
     return Learned(model, mixture, result, exclude_seen)
+
+
+def _calibrated(mixture: Mixture, trial: Trial | None, validation: Queries, outcomes: Outcomes) -> Calibration:
+    """A ranker has seen what validation users did, and would look better on them than it is. So the one of the trial
+    stands for it, and users that it has learned from are left out; of those who did nothing as large a share is, for
+    whether users come at all is part of what is learned."""
+    if trial is None or mixture.ranker is None:
+        return fit_calibration(mixture, outcomes)
+    known = np.isin(outcomes.users, trial.learned_from)
+    share = 1 - len(trial.learned_from) / len(validation)
+    asked = np.isin(outcomes.users, validation.users)
+    kept = np.where(asked, ~known, np.random.default_rng(0).random(len(outcomes)) < share)
+    return fit_calibration(mixture.with_ranker(trial.ranker), outcomes.select(np.flatnonzero(kept)))
 
 
 def share_of_repeats(queries: Queries) -> float:

@@ -14,6 +14,7 @@ from graph.storage.times import DAY_US
 from training.artifact_publish import publish_model, publish_revision
 from training.aversion import NEAR_DISLIKES
 from training.curves import CURVES, draw_curves
+from training.evaluation.outcomes import Outcomes
 from training.evaluation.protocols import Split, leave_one_out, time_split
 from training.evaluation.queries import Queries
 from training.fit import Progress
@@ -53,10 +54,12 @@ class Trained:
 
 @dataclass(frozen=True)
 class Parts:
-    """`trained` teaches the net, `validation` asks, `published` is what the first revision is made of."""
+    """`trained` teaches the net, `validation` asks, `outcomes` are what all users did then, of `published` the first
+    revision is made."""
 
     trained: Snapshot
     validation: Queries
+    outcomes: Outcomes
     published: Snapshot
     settings: dict[str, Any]
 
@@ -81,6 +84,7 @@ def train(
         config,
         # its number is only known when it is published, and a run that fails should leave no model behind
         vector_space="",
+        outcomes=parts.outcomes,
         window_days=options.validation_days,
         device=options.device,
         checkpoint_dir=folder,
@@ -113,17 +117,21 @@ def parts_of(snapshot: Snapshot, options: Options) -> Parts:
     """Cuts the snapshot. Raises BadInputError when a window is empty."""
     if options.protocol == "leave-one-out":
         split = leave_one_out(snapshot, order=options.order)
-        return Parts(split.trained, split.validation, split.refreshed, _settings(options, split))
+        return Parts(
+            split.trained, split.validation, split.validation_outcomes, split.refreshed, _settings(options, split)
+        )
     end = snapshot.newest_end - round(options.holdout_days * DAY_US)
     window = round(options.validation_days * DAY_US)
     if options.holdout_days < 0 or window <= 0:
         raise BadInputError("Windows of training must be longer than nothing.", hint="Try --holdout-days 28.")
     if options.holdout_days:
         split = time_split(snapshot, test_start=end, validation_days=options.validation_days)
-        return Parts(split.trained, split.validation, split.refreshed, _settings(options, split))
+        return Parts(
+            split.trained, split.validation, split.validation_outcomes, split.refreshed, _settings(options, split)
+        )
     # Nothing is held out: the newest window validates, and stands where a test would.
     split = time_split(snapshot, test_start=end - window, validation_days=options.validation_days)
-    return Parts(split.refreshed, split.test, snapshot, _settings(options, split))
+    return Parts(split.refreshed, split.test, split.test_outcomes, snapshot, _settings(options, split))
 
 
 def _settings(options: Options, split: Split) -> dict[str, Any]:

@@ -40,6 +40,11 @@ KINDS: Mapping[Kind, common.EntityKind.ValueType] = {
     "categories": common.ENTITY_KIND_CATEGORY,
 }
 
+_HORIZONS = {
+    False: interest.PROBABILITY_HORIZON_UNSPECIFIED,
+    True: interest.PROBABILITY_HORIZON_WITHIN_DAYS,
+}
+
 EXPORT_DEADLINE_MS = 3_600_000
 
 
@@ -99,10 +104,18 @@ class PenchantClient:
         items: Sequence[str],
         *,
         skip_contributions: bool = False,
+        within_days: bool = False,
+        kind: str = "",
         deadline_ms: float | None = None,
     ) -> interest.ScoreResponse:
-        """Scores up to 1,000 items for a user, in the order given; an unknown item is a row with that status."""
-        request = interest.ScoreRequest(user=user, items=items, skip_contributions=skip_contributions)
+        """Scores up to 1,000 items for a user, in the order given; an unknown item is a row with that status.
+
+        within_days: `probability` is that of an event with the item within the answer's `horizon_days`, not that of the
+            user's next event; `kind` counts events of that kind alone. FailedPreconditionError where the model cannot.
+        """
+        request = interest.ScoreRequest(
+            user=user, items=items, skip_contributions=skip_contributions, horizon=_HORIZONS[within_days], kind=kind
+        )
         return self._caller.unary(self._interest.Score, request, deadline_ms)
 
     def recommend(
@@ -112,10 +125,22 @@ class PenchantClient:
         *,
         item_filter: common.ItemFilter | None = None,
         skip_contributions: bool = False,
+        within_days: bool = False,
+        kind: str = "",
         deadline_ms: float | None = None,
     ) -> interest.RecommendResponse:
-        """The best `k` items (at most 1,000) that pass the filter; for an unknown user what is popular."""
-        request = interest.RecommendRequest(user=user, k=k, filter=item_filter, skip_contributions=skip_contributions)
+        """The best `k` items (at most 1,000) that pass the filter; for an unknown user what is popular.
+
+        within_days, kind: what `probability` is of, as for `score`; the order does not depend on it.
+        """
+        request = interest.RecommendRequest(
+            user=user,
+            k=k,
+            filter=item_filter,
+            skip_contributions=skip_contributions,
+            horizon=_HORIZONS[within_days],
+            kind=kind,
+        )
         return self._caller.unary(self._interest.Recommend, request, deadline_ms)
 
     def get_interests(

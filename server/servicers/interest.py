@@ -13,8 +13,7 @@ from server import limits
 from server.convert import contributions, timestamp
 from server.engine import Engine
 from server.servicers.filters import read_filter
-
-HORIZON = pb.PROBABILITY_HORIZON_NEXT_EVENT
+from server.servicers.horizons import horizon_of, read_horizon
 
 
 class InterestServicer(InterestServiceServicer):
@@ -26,13 +25,14 @@ class InterestServicer(InterestServiceServicer):
         limits.check_count(request.items, "items", limits.MAX_SCORE_ITEMS)
         limits.check_ids(request.items, "items")
         engine = self._engine()
+        calibrator = read_horizon(engine, request)
         revision = engine.revision
         index = revision.artifact.items.index_of(list(request.items))
         known = (index >= 0) & engine.live.exists[index]
         past = engine.past([request.user])
         shares = engine.score(past, index[known])
-        probability = shares.sum(axis=1, dtype=np.float64)
-        score = np.log(np.maximum(probability, np.finfo(np.float32).tiny))
+        score = np.log(np.maximum(shares.sum(axis=1, dtype=np.float64), np.finfo(np.float32).tiny))
+        probability = engine.probability(past, index[known], score, calibrator)
         sources = revision.mixture.sources
         newer = engine.live.newer_items
         rows = []
@@ -55,7 +55,7 @@ class InterestServicer(InterestServiceServicer):
             place += 1
         return pb.ScoreResponse(
             scores=rows,
-            horizon=HORIZON,
+            **horizon_of(request, calibrator),
             history_events=past.events[0],
             model_version=revision.version,
             as_of=timestamp(revision.artifact.manifest.as_of),
@@ -67,23 +67,27 @@ class InterestServicer(InterestServiceServicer):
         k = limits.check_k(request.k)
         wanted = read_filter(request.filter)
         engine = self._engine()
+        calibrator = read_horizon(engine, request)
         revision = engine.revision
         past = engine.past([request.user])
         ranking = engine.recommend(past, k, wanted)
         sources = revision.mixture.sources
         items = revision.artifact.items.externals_of(ranking.items)
         answer = pb.RecommendResponse(
-            horizon=HORIZON,
+            **horizon_of(request, calibrator),
             history_events=past.events[0],
             model_version=revision.version,
             as_of=timestamp(revision.artifact.manifest.as_of),
             history_as_of=timestamp(past.as_of_us),
         )
-        for item, log_p, shares in zip(items, ranking.log_probability.tolist(), ranking.contributions, strict=True):
+        scores = ranking.log_probability.astype(np.float64)
+        probability = engine.probability(past, ranking.items, scores, calibrator).tolist()
+        rows = zip(items, scores.tolist(), probability, ranking.contributions, strict=True)
+        for item, log_p, p, shares in rows:
             answer.items.add(
                 item=item,
                 score=log_p,
-                probability=float(shares.sum()),
+                probability=p,
                 contributions=() if request.skip_contributions else contributions(sources, shares),
             )
         return answer

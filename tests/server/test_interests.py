@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from penchant import vectors
+from penchant.errors import FailedPreconditionError, InvalidArgumentError
 from penchant.v1 import catalog_pb2 as catalog
 from penchant.v1 import common_pb2 as common
 from penchant.v1 import interest_pb2 as interest
 
 from graph.snapshot import take_snapshot
 from graph.taxonomy import ancestors_matrix
+from training.horizon import NEXT_EVENT
 
 if TYPE_CHECKING:
     from tests.server.conftest import Served
@@ -48,13 +50,73 @@ def test_scores_are_those_of_the_artifact(anywhere: "Served", dense: Dense) -> N
     index = anywhere.world.artifact("m1.1").items.index_of(ids)
     expected = dense(anywhere, "u5", answer.history_as_of)[index]
     np.testing.assert_allclose([row.score for row in answer.scores], expected, rtol=1e-4)
-    np.testing.assert_allclose([row.probability for row in answer.scores], np.exp(expected), rtol=1e-3)
     for row in answer.scores:
-        assert sum(part.share for part in row.contributions) == pytest.approx(row.probability, rel=1e-5)
+        assert sum(part.share for part in row.contributions) == pytest.approx(np.exp(row.score), rel=1e-4)
         shares = [part.share for part in row.contributions]
         assert shares == sorted(shares, reverse=True)
     assert (answer.model_version, answer.horizon) == ("m1.1", interest.PROBABILITY_HORIZON_NEXT_EVENT)
     assert answer.history_events > 10
+
+
+@pytest.mark.parametrize("kind", ["", "purchase"])
+def test_probabilities_within_days_are_those_of_the_calibration(
+    anywhere: "Served", dense: Dense, stored_histories: Any, kind: str
+) -> None:
+    artifact = anywhere.world.artifact("m1.1")
+    calibrator = artifact.calibration.within(kind or None)
+    assert calibrator is not None
+    ids = [f"i{i}" for i in range(60)]
+    answer = anywhere.client.score("u5", ids, within_days=True, kind=kind)
+    assert (answer.horizon, answer.horizon_days, answer.kind, answer.calibrated) == (
+        interest.PROBABILITY_HORIZON_WITHIN_DAYS,
+        15.0,
+        kind,
+        True,
+    )
+    now = answer.history_as_of.ToMicroseconds()
+    history = stored_histories(anywhere, ["u5"], now)
+    index = artifact.items.index_of(ids)
+    log_p = dense(anywhere, "u5", answer.history_as_of)[index]
+    activity = np.repeat(calibrator.activity(history, np.array([now])), 60)
+    expected = calibrator(log_p, np.isin(index, history.item), activity)
+    np.testing.assert_allclose([row.probability for row in answer.scores], expected, rtol=1e-3)
+    plain = anywhere.client.score("u5", ids)
+    assert [row.score for row in plain.scores] == pytest.approx([row.score for row in answer.scores], abs=1e-5)
+    assert (plain.horizon_days, plain.kind) == (0.0, "")
+    best = anywhere.client.recommend("u5", 60, within_days=True, kind=kind)
+    assert (best.horizon, best.horizon_days, best.kind) == (answer.horizon, 15.0, kind)
+    of_item = {row.item: row.probability for row in answer.scores}
+    for each in best.items:
+        assert each.probability == pytest.approx(of_item[each.item], rel=1e-3)
+
+
+def test_the_next_event_says_whether_it_is_calibrated(anywhere: "Served") -> None:
+    answer = anywhere.client.score("u5", ["i1"])
+    is_calibrated = anywhere.world.artifact("m1.1").calibration.find(NEXT_EVENT) is not None
+    assert answer.calibrated == is_calibrated
+    if not is_calibrated:
+        assert answer.scores[0].probability == pytest.approx(np.exp(answer.scores[0].score), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "said"),
+    [
+        ({"horizon": 7}, InvalidArgumentError, "horizon 7"),
+        ({"kind": "purchase"}, InvalidArgumentError, "within days"),
+        ({"horizon": 2, "kind": "no such kind"}, InvalidArgumentError, "knows no kind"),
+        ({"horizon": 2, "kind": "x\x01"}, InvalidArgumentError, "control characters"),
+        ({"horizon": 2, "kind": "rating"}, FailedPreconditionError, "a rating within days"),
+    ],
+)
+def test_a_horizon_that_cannot_be_told_is_refused(
+    served: "Served", fields: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    for request in (
+        interest.ScoreRequest(user="u1", items=["i1"], **fields),
+        interest.RecommendRequest(user="u1", **fields),
+    ):
+        with pytest.raises(error, match=said):
+            served.client.call(request)
 
 
 def test_recommend_is_the_exact_ranking_of_what_is_available(anywhere: "Served", dense: Dense) -> None:
@@ -81,7 +143,7 @@ def test_a_stranger_gets_what_is_popular(served: "Served") -> None:
     artifact = served.world.artifact("m1.1")
     popularity = artifact.popularity[artifact.items.index_of(items_of(answer))]
     assert (np.diff(popularity) <= 1e-7).all()
-    np.testing.assert_allclose([row.probability for row in answer.items], popularity, rtol=1e-5)
+    np.testing.assert_allclose(np.exp([row.score for row in answer.items]), popularity, rtol=1e-5)
     assert {part.source for row in answer.items for part in row.contributions} == {"popularity"}
 
 

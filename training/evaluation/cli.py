@@ -73,7 +73,7 @@ def evaluate_command(
         with _progress(screen) as bar:
             task = bar.add_task("loading", total=None)
             from training.evaluation.baselines import DEFAULT_BASELINES
-            from training.evaluation.report import comparison_table, table_of, write_report
+            from training.evaluation.report import comparison_table, probability_table, table_of, write_report
             from training.evaluation.run import Options, run
 
             if report:
@@ -108,6 +108,8 @@ def evaluate_command(
         out.print(table_of(found))
         if found.comparisons:
             out.print(comparison_table(found))
+        if found.probabilities:
+            out.print(probability_table(found))
         screen.print(f"written: {write_report(found, output)}")
         if report:
             from training.evaluation.page.evaluation import write_evaluation

@@ -48,6 +48,10 @@ def user_folds(split: Split, folds: int) -> Iterator[Split]:
             refreshed=_without(split.refreshed, held_out),
             validation=validation,
             test=split.test.select(fold == number),
+            validation_outcomes=split.validation_outcomes.select(
+                np.flatnonzero(~held_out[split.validation_outcomes.users])
+            ),
+            test_outcomes=split.test_outcomes.select(np.flatnonzero(held_out[split.test_outcomes.users])),
         )
 
 

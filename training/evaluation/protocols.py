@@ -15,11 +15,12 @@ from typing import Any, Literal
 import numpy as np
 
 from graph.arrays import Bools, Int64s
-from graph.histories import histories_of
+from graph.histories import Histories, histories_of
 from graph.snapshot import EventLog, Events, Snapshot
 from graph.storage.errors import BadInputError
 from graph.storage.times import DAY_US, NEVER_US, format_time
 from training.evaluation.guard import require_unknown
+from training.evaluation.outcomes import Outcomes, outcomes_of
 from training.evaluation.queries import Queries, queries_of
 
 Order = Literal["published", "shuffled"]
@@ -41,6 +42,8 @@ class Split:
     refreshed: Snapshot
     validation: Queries
     test: Queries
+    validation_outcomes: Outcomes
+    test_outcomes: Outcomes
     data_hash: str
 
     def __post_init__(self) -> None:
@@ -86,6 +89,8 @@ def time_split(
         refreshed=refreshed,
         validation=_window_queries(trained, refreshed),
         test=_window_queries(refreshed, whole),
+        validation_outcomes=_window_outcomes(trained, refreshed),
+        test_outcomes=_window_outcomes(refreshed, whole),
         data_hash=whole.content_hash,
     )
 
@@ -118,6 +123,8 @@ def leave_one_out(snapshot: Snapshot, *, order: Order = "published") -> Split:
         refreshed=refreshed,
         validation=_target_queries(trained, events, asked & (from_end == 2)),
         test=_target_queries(refreshed, events, asked & (from_end == 1)),
+        validation_outcomes=_target_outcomes(trained, events, asked & (from_end == 2)),
+        test_outcomes=_target_outcomes(refreshed, events, asked & (from_end == 1)),
         data_hash=snapshot.content_hash,
     )
 
@@ -148,8 +155,29 @@ def _target_queries(before: Snapshot, events: Events, target: Bools) -> Queries:
     """
     users = events.user[target]
     histories = histories_of(before).select(users)
-    row, now_us = np.arange(len(users)), histories.occurred_at[histories.offsets[1:] - 1]
+    row, now_us = np.arange(len(users)), _last_event(histories)
     return queries_of(users, histories, now_us, row, events.item[target], before.item_exists)
+
+
+def _window_outcomes(before: Snapshot, whole: Snapshot) -> Outcomes:
+    """What all users with a history did in [before.as_of, whole.as_of), those included who did nothing."""
+    days = (whole.as_of - before.as_of) / DAY_US
+    now_us = np.full(len(before.users), before.as_of, np.int64)
+    return outcomes_of(histories_of(before), now_us, histories_of(whole).since(before.as_of), days, before.kinds)
+
+
+def _target_outcomes(before: Snapshot, events: Events, target: Bools) -> Outcomes:
+    """The event that `target` marks, asked about as in `_target_queries`."""
+    histories = histories_of(before)
+    after = histories_of(_with_events(before, events.take(target)))
+    return outcomes_of(histories, _last_event(histories), after, None, before.kinds)
+
+
+def _last_event(histories: Histories) -> Int64s:
+    """int64 [U]: when each row ends, 0 for an empty one."""
+    if not len(histories.item):
+        return np.zeros(len(histories), np.int64)
+    return np.where(histories.lengths > 0, histories.occurred_at[histories.offsets[1:] - 1], 0)
 
 
 def _shuffled_days(events: Events) -> Events:

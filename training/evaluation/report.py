@@ -15,7 +15,7 @@ from graph.storage.times import format_time, now_us
 from training.code_revision import git_revision
 from training.evaluation.bootstrap import Difference, paired_bootstrap
 from training.evaluation.evaluate import Result
-from training.evaluation.probabilities import ProbabilityQuality
+from training.evaluation.foretold import TOP, Foretold
 from training.evaluation.probabilities import as_json as quality_as_json
 from training.evaluation.protocols import Split
 from training.evaluation.queries import Seen
@@ -63,8 +63,7 @@ class Report:
     """`[users]`: how many events each user's history has, in the order of `Result.per_user`."""
     asked: Int32s = field(default_factory=lambda: np.zeros(0, np.int32))
     """`[users]`: their indices in the snapshot."""
-    probabilities: Mapping[str, ProbabilityQuality] = field(default_factory=dict)
-    """By what they foretell, in words; empty where nothing was foretold."""
+    probabilities: Sequence[Foretold] = ()
 
 
 def make_report(
@@ -76,6 +75,7 @@ def make_report(
     model_seed: int | None = None,
     rivals: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
+    probabilities: Sequence[Foretold] = (),
 ) -> Report:
     """`rivals` are the names of the results to compare with all others of their column, the model's usually.
 
@@ -99,6 +99,7 @@ def make_report(
         rivals=tuple(rivals),
         events_before=asked.histories.lengths,
         asked=asked.users,
+        probabilities=probabilities,
     )
 
 
@@ -143,7 +144,7 @@ def note_test_read(folder: Path, read: Mapping[str, Any]) -> None:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    head = {k: v for k, v in vars(report).items() if k not in ("results", "comparisons", *ARRAYS)}
+    head = {k: v for k, v in vars(report).items() if k not in ("results", "comparisons", "probabilities", *ARRAYS)}
     return head | {
         "rivals": list(report.rivals),
         "known_at": format_time(report.known_at),
@@ -159,7 +160,10 @@ def as_json(report: Report) -> dict[str, Any]:
             for r in report.results
         ],
         "comparisons": [asdict(c) for c in report.comparisons],
-        "probabilities": {name: quality_as_json(quality) for name, quality in report.probabilities.items()},
+        "probabilities": [
+            {"column": f.column, **asdict(f.horizon), "calibrated": f.calibrated, **quality_as_json(f.quality)}
+            for f in report.probabilities
+        ],
     }
 
 
@@ -182,6 +186,33 @@ def table_of(report: Report) -> Table:
             cells = (_cell(mean[metric], bold=mean[metric] == best[metric]) for metric in SHOWN)
             table.add_row(f"  {result.model}", *cells)
         table.add_section()
+    return table
+
+
+def probability_table(report: Report) -> Table:
+    """One row a horizon and column: the worst bins, and what a yes at the threshold is worth."""
+    table = Table(
+        title=f"Probabilities of each user's best {TOP}, users included who then did nothing",
+        caption="O/E = observed over expected, least and most of ten bins of equal mass; threshold from validation",
+    )
+    table.add_column("column")
+    table.add_column("probability of")
+    figures = "pairs", "base rate", "log-loss", "base rate's", "O/E", "AUC", "threshold", "precision", "recall", "F1"
+    for label in figures:
+        table.add_column(label, justify="right")
+    for each in report.probabilities:
+        q, said = each.quality, each.quality.confusion
+        ratio = q.reliability.ratio[np.isfinite(q.reliability.ratio)]
+        table.add_row(
+            each.column,
+            f"{each.horizon}{'' if each.calibrated else ', not calibrated'}",
+            f"{q.pairs:,}",
+            f"{q.base_rate:.4f}",
+            f"{q.log_loss:.4f}",
+            f"{q.base_rate_log_loss:.4f}",
+            f"{ratio.min():.2f} – {ratio.max():.2f}" if len(ratio) else "–",
+            *(_cell(v, bold=False) for v in (q.roc.auc, said.threshold, said.precision, said.recall, said.f1)),
+        )
     return table
 
 

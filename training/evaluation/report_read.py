@@ -33,7 +33,7 @@ def read_report(path: Path) -> Report:
                 "rivals": tuple(head["rivals"]),
                 "events_before": kept["events_before"],
                 "asked": kept["asked"],
-                "probabilities": {},
+                "probabilities": (),
             }
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:

@@ -13,6 +13,7 @@ from graph.storage.times import DAY_US, format_time, parse_time
 from training.artifact import Artifact, load_artifact
 from training.evaluation.baselines import BASELINES, DEFAULT_BASELINES, Ranker
 from training.evaluation.evaluate import Progress, evaluate
+from training.evaluation.foretold import Foretold, foretell
 from training.evaluation.protocols import Order, Split, leave_one_out, time_split
 from training.evaluation.queries import Seen
 from training.evaluation.report import Report, make_report
@@ -68,6 +69,8 @@ def run(
     if not artifact and not options.baselines:
         raise BadInputError("There is nothing to evaluate.", hint="Name a model or some baselines.")
     ours: set[str] = set()
+    foretold: list[Foretold] = []
+    seen: Seen = options.seen or ("exclude" if config.get("exclude_seen") else "include")
 
     def rankers(column: str, events: Snapshot) -> Iterator[Ranker]:
         """One at a time: a large catalog's memories do not all fit beside each other."""
@@ -76,12 +79,15 @@ def run(
             model = model_ranker(artifact, events)
             ours.add(model.name)
             yield model
+            stage(f"{artifact.version}, {column}: probabilities")
+            catalog = split.test.catalog
+            outcomes = split.test_outcomes
+            foretold.extend(foretell(model, artifact.calibration, outcomes, column, seen=seen, catalog=catalog))
             del model
         for name in options.baselines:
             stage(f"{name}, {column}")
             yield BASELINES[name](events)
 
-    seen: Seen = options.seen or ("exclude" if config.get("exclude_seen") else "include")
     columns = {column: rankers(column, events) for column, events in split.columns.items()}
     results = evaluate(split.test, columns, seen=seen, progress=progress)
     return make_report(
@@ -92,6 +98,7 @@ def run(
         model_seed=config.get("net", {}).get("seed"),
         rivals=sorted(ours),
         config=config,
+        probabilities=foretold,
     )
 
 

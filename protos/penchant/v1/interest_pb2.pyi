@@ -27,17 +27,29 @@ class _ProbabilityHorizon:
 class _ProbabilityHorizonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ProbabilityHorizon.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     PROBABILITY_HORIZON_UNSPECIFIED: _ProbabilityHorizon.ValueType  # 0
-    """Never in an answer."""
+    """In requests PROBABILITY_HORIZON_NEXT_EVENT; never in an answer."""
     PROBABILITY_HORIZON_NEXT_EVENT: _ProbabilityHorizon.ValueType  # 1
     """That the user's next event is one with this item."""
+    PROBABILITY_HORIZON_WITHIN_DAYS: _ProbabilityHorizon.ValueType  # 2
+    """That the user has an event of interest with this item within the days that follow the call: as many as the answer's
+    `horizon_days` says, which the model was trained for. Whether the user comes at all is part of it, so that it falls
+    for users who stay away. Where the model cannot tell (trained without a time split, on too few users, or by an older
+    version): FAILED_PRECONDITION.
+    """
 
 class ProbabilityHorizon(_ProbabilityHorizon, metaclass=_ProbabilityHorizonEnumTypeWrapper):
     """What `probability` is the probability of."""
 
 PROBABILITY_HORIZON_UNSPECIFIED: ProbabilityHorizon.ValueType  # 0
-"""Never in an answer."""
+"""In requests PROBABILITY_HORIZON_NEXT_EVENT; never in an answer."""
 PROBABILITY_HORIZON_NEXT_EVENT: ProbabilityHorizon.ValueType  # 1
 """That the user's next event is one with this item."""
+PROBABILITY_HORIZON_WITHIN_DAYS: ProbabilityHorizon.ValueType  # 2
+"""That the user has an event of interest with this item within the days that follow the call: as many as the answer's
+`horizon_days` says, which the model was trained for. Whether the user comes at all is part of it, so that it falls
+for users who stay away. Where the model cannot tell (trained without a time split, on too few users, or by an older
+version): FAILED_PRECONDITION.
+"""
 global___ProbabilityHorizon = ProbabilityHorizon
 
 class _ScoreStatus:
@@ -101,6 +113,8 @@ class ScoreRequest(google.protobuf.message.Message):
     USER_FIELD_NUMBER: builtins.int
     ITEMS_FIELD_NUMBER: builtins.int
     SKIP_CONTRIBUTIONS_FIELD_NUMBER: builtins.int
+    HORIZON_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
     user: builtins.str
     """The user's id."""
     @property
@@ -108,14 +122,22 @@ class ScoreRequest(google.protobuf.message.Message):
         """Ids of the items to score, 1 to 1,000; duplicates are scored each time."""
     skip_contributions: builtins.bool
     """Leave `contributions` empty, for a smaller and faster answer. Default false."""
+    horizon: global___ProbabilityHorizon.ValueType
+    """What `probability` is to be the probability of; scores do not depend on it."""
+    kind: builtins.str
+    """With PROBABILITY_HORIZON_WITHIN_DAYS, count events of this kind alone, such as "purchase"; empty: any kind that
+    speaks of interest. With another horizon: INVALID_ARGUMENT.
+    """
     def __init__(
         self,
         *,
         user: builtins.str = ...,
         items: collections.abc.Iterable[builtins.str] | None = ...,
         skip_contributions: builtins.bool = ...,
+        horizon: global___ProbabilityHorizon.ValueType = ...,
+        kind: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing_extensions.Literal["items", b"items", "skip_contributions", b"skip_contributions", "user", b"user"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["horizon", b"horizon", "items", b"items", "kind", b"kind", "skip_contributions", b"skip_contributions", "user", b"user"]) -> None: ...
 
 global___ScoreRequest = ScoreRequest
 
@@ -139,10 +161,12 @@ class ItemScore(google.protobuf.message.Message):
     of one answer and between users of one revision.
     """
     probability: builtins.float
-    """Probability with the answer's horizon, 0 to 1."""
+    """Probability with the answer's horizon, 0 to 1. Where the answer is `calibrated` it was set right on what users did,
+    so that of items with 0.3 about three in ten come true; it is then not exp(score).
+    """
     @property
     def contributions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[penchant.v1.common_pb2.Contribution]:
-        """Where the probability comes from, largest first."""
+        """Where exp(score) comes from, largest first."""
     def __init__(
         self,
         *,
@@ -168,6 +192,9 @@ class ScoreResponse(google.protobuf.message.Message):
     MODEL_VERSION_FIELD_NUMBER: builtins.int
     AS_OF_FIELD_NUMBER: builtins.int
     HISTORY_AS_OF_FIELD_NUMBER: builtins.int
+    HORIZON_DAYS_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    CALIBRATED_FIELD_NUMBER: builtins.int
     @property
     def scores(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ItemScore]:
         """One row per requested item, in the order of the request."""
@@ -183,6 +210,14 @@ class ScoreResponse(google.protobuf.message.Message):
     @property
     def history_as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The user's own history knows events that occurred before this: the time of the call."""
+    horizon_days: builtins.float
+    """With PROBABILITY_HORIZON_WITHIN_DAYS, how many days; otherwise 0."""
+    kind: builtins.str
+    """The kind of events that the probabilities are of, as in the request; empty: any that speaks of interest."""
+    calibrated: builtins.bool
+    """Whether the probabilities were set right on what users did after the training part. False for the next event where
+    the model had too little to learn from, or is older than that: they are then exp(score).
+    """
     def __init__(
         self,
         *,
@@ -192,9 +227,12 @@ class ScoreResponse(google.protobuf.message.Message):
         model_version: builtins.str = ...,
         as_of: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         history_as_of: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        horizon_days: builtins.float = ...,
+        kind: builtins.str = ...,
+        calibrated: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "history_as_of", b"history_as_of"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "history_as_of", b"history_as_of", "history_events", b"history_events", "horizon", b"horizon", "model_version", b"model_version", "scores", b"scores"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "calibrated", b"calibrated", "history_as_of", b"history_as_of", "history_events", b"history_events", "horizon", b"horizon", "horizon_days", b"horizon_days", "kind", b"kind", "model_version", b"model_version", "scores", b"scores"]) -> None: ...
 
 global___ScoreResponse = ScoreResponse
 
@@ -208,6 +246,8 @@ class RecommendRequest(google.protobuf.message.Message):
     K_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     SKIP_CONTRIBUTIONS_FIELD_NUMBER: builtins.int
+    HORIZON_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
     user: builtins.str
     """The user's id."""
     k: builtins.int
@@ -217,6 +257,10 @@ class RecommendRequest(google.protobuf.message.Message):
         """Which items may be recommended; not set: all that are available."""
     skip_contributions: builtins.bool
     """Leave `contributions` empty, for a smaller and faster answer. Default false."""
+    horizon: global___ProbabilityHorizon.ValueType
+    """What `probability` is to be the probability of; items are chosen and ordered by score, whatever it is."""
+    kind: builtins.str
+    """As ScoreRequest.kind."""
     def __init__(
         self,
         *,
@@ -224,9 +268,11 @@ class RecommendRequest(google.protobuf.message.Message):
         k: builtins.int = ...,
         filter: penchant.v1.common_pb2.ItemFilter | None = ...,
         skip_contributions: builtins.bool = ...,
+        horizon: global___ProbabilityHorizon.ValueType = ...,
+        kind: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["filter", b"filter"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["filter", b"filter", "k", b"k", "skip_contributions", b"skip_contributions", "user", b"user"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["filter", b"filter", "horizon", b"horizon", "k", b"k", "kind", b"kind", "skip_contributions", b"skip_contributions", "user", b"user"]) -> None: ...
 
 global___RecommendRequest = RecommendRequest
 
@@ -245,10 +291,10 @@ class Recommendation(google.protobuf.message.Message):
     score: builtins.float
     """As ItemScore.score: natural logarithm of the probability over the whole catalog, at most 0, whatever the filter."""
     probability: builtins.float
-    """Probability with the answer's horizon, 0 to 1."""
+    """As ItemScore.probability: with the answer's horizon, 0 to 1."""
     @property
     def contributions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[penchant.v1.common_pb2.Contribution]:
-        """Where the probability comes from, largest first."""
+        """Where exp(score) comes from, largest first."""
     def __init__(
         self,
         *,
@@ -273,6 +319,9 @@ class RecommendResponse(google.protobuf.message.Message):
     MODEL_VERSION_FIELD_NUMBER: builtins.int
     AS_OF_FIELD_NUMBER: builtins.int
     HISTORY_AS_OF_FIELD_NUMBER: builtins.int
+    HORIZON_DAYS_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    CALIBRATED_FIELD_NUMBER: builtins.int
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Recommendation]:
         """The best items, highest score first; fewer than k only where the filter lets fewer through."""
@@ -288,6 +337,12 @@ class RecommendResponse(google.protobuf.message.Message):
     @property
     def history_as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The user's own history knows events that occurred before this: the time of the call."""
+    horizon_days: builtins.float
+    """As ScoreResponse.horizon_days."""
+    kind: builtins.str
+    """As ScoreResponse.kind."""
+    calibrated: builtins.bool
+    """As ScoreResponse.calibrated."""
     def __init__(
         self,
         *,
@@ -297,9 +352,12 @@ class RecommendResponse(google.protobuf.message.Message):
         model_version: builtins.str = ...,
         as_of: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         history_as_of: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        horizon_days: builtins.float = ...,
+        kind: builtins.str = ...,
+        calibrated: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "history_as_of", b"history_as_of"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "history_as_of", b"history_as_of", "history_events", b"history_events", "horizon", b"horizon", "items", b"items", "model_version", b"model_version"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "calibrated", b"calibrated", "history_as_of", b"history_as_of", "history_events", b"history_events", "horizon", b"horizon", "horizon_days", b"horizon_days", "items", b"items", "kind", b"kind", "model_version", b"model_version"]) -> None: ...
 
 global___RecommendResponse = RecommendResponse
 

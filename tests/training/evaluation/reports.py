@@ -6,10 +6,12 @@ import numpy as np
 
 from graph.arrays import Float64s
 from training.evaluation.evaluate import Result
+from training.evaluation.foretold import Foretold
 from training.evaluation.metrics import CUTS
 from training.evaluation.probabilities import ProbabilityQuality
 from training.evaluation.protocols import AS_TRAINED, REFRESHED
 from training.evaluation.report import Report, compare
+from training.horizon import Horizon
 
 OURS, BASELINES = "penchant", ("popularity", "own frequency", "EASE")
 
@@ -48,7 +50,10 @@ def random_report(
         rivals=tuple(rivals),
         events_before=random.integers(1, 400, users),
         asked=np.arange(first_user, first_user + users, dtype=np.int32),
-        probabilities=probabilities or {},
+        probabilities=[
+            Foretold("refreshed", Horizon(28.0, kind), calibrated=True, quality=quality)
+            for kind, quality in (probabilities or {}).items()
+        ],
     )
 
 

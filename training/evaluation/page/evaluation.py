@@ -35,7 +35,7 @@ def write_evaluation(report: Report, folder: Path, artifacts: Path | None = None
     """Returns the path of the page. artifacts: where training has left the model's learning curves."""
     sections = [asked(report), Section("Results", text=[HOW_TO_READ], tables=result_tables(report))]
     sections += [s for s in (differences(report), lengths(report), recall(report), reach(report)) if s]
-    sections += probability_sections(report.probabilities)
+    sections += probability_sections({str(foretold): foretold.quality for foretold in report.probabilities})
     if artifacts and report.model and (curves := curves_of(artifacts, report.model)).is_file():
         sections.append(learning(curves))
     subtitle = f"{PROTOCOLS[report.protocol][0]} · {count(report.users, 'user')} · {format_time(report.created_at)}"
