@@ -30,6 +30,7 @@ def model_of(artifact: Artifact) -> Model:
         segments=artifact.segments if artifact.segments.of_profiles else None,
         ranker=artifact.ranker,
         near=artifact.near,
+        recency=artifact.recency,
     )
 
 

@@ -25,6 +25,7 @@ from training.mixture import NET, POPULARITY, Mixture
 from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
 from training.mixture_net import NetSource, item_vectors_of
 from training.ranker_fit import fit_ranker
+from training.recency_fit import fit_recency
 from training.validation import Validation
 
 GATE_QUERIES = 4_000
@@ -66,6 +67,7 @@ def learn(
     validation: Queries,
     config: NetConfig,
     *,
+    following: Snapshot | None = None,
     vector_space: str,
     window_days: float = 28.0,
     device: str = "auto",
@@ -75,6 +77,8 @@ def learn(
     stage: Stage = lambda _: None,
 ) -> Learned:
     """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError.
+
+    `following`: `trained` and the events of validation after it, step by step; None: the newest ones do not count more.
 
     `window_days`: how far ahead it asks what users come back to, the validation window's length.
     """
@@ -115,7 +119,20 @@ def learn(
     mixture = mixture.with_ranker(fit_ranker(mixture, some, exclude_seen=exclude_seen, seed=config.seed))
     kinds = kinds_of(trained)
     mixture = mixture.with_near(fit_near(mixture, validation))
-    model = Model(net, mixture.gate, memories, half_life, kinds, vector_space, ranker=mixture.ranker, near=mixture.near)
+    if following is not None:
+        stage("recency")
+        mixture = mixture.with_recency(fit_recency(mixture, trained, following, exclude_seen=exclude_seen))
+    model = Model(
+        net,
+        mixture.gate,
+        memories,
+        half_life,
+        kinds,
+        vector_space,
+        ranker=mixture.ranker,
+        near=mixture.near,
+        recency=mixture.recency,
+    )
     return Learned(model, mixture, result, exclude_seen)
 
 
