@@ -84,6 +84,11 @@ class Histories:
         earlier = self._keep(self.occurred_at < (np.repeat(limit, self.lengths) if limit.ndim else limit))
         return earlier if self.against is None else replace(earlier, against=self.against.until(limit))
 
+    def oldest(self, n: npt.ArrayLike) -> "Histories":
+        """The oldest n events of each row, `n` int64 [U]. What speaks against items stays whole."""
+        place = np.arange(len(self.item)) - np.repeat(self.offsets[:-1], self.lengths)
+        return self._keep(place < np.repeat(np.asarray(n, np.int64), self.lengths))
+
     def last(self, n: int) -> "Histories":
         """The newest n events of each row; steps count from 0 again. What speaks against items stays whole."""
         place_from_end = np.repeat(self.offsets[1:], self.lengths) - np.arange(len(self.item))

@@ -25,6 +25,7 @@ from server.live import LiveCatalog
 from server.revision import Revision
 from training.calibration import Calibrator
 from training.horizon import NEXT_EVENT
+from training.interest_weights import supported
 from training.mixture import Ranking
 from training.profiles import profiles
 from training.segments import one_vector
@@ -149,7 +150,9 @@ class Engine:
 
     def interests(self, past: Past, k: int) -> Affinities:
         """Categories by share · log lift, so that neither the merely popular nor the merely rare leads."""
-        p = np.exp(self.revision.mixture.scores(past.histories, np.array([past.as_of_us])))[0]
+        return self._leaning(np.exp(self.revision.mixture.scores(past.histories, np.array([past.as_of_us])))[0], k)
+
+    def _leaning(self, p: Float32s, k: int) -> Affinities:
         share = np.asarray(p @ self.revision.ancestors, np.float64)
         population = self.revision.population_share
         lift = np.divide(share, population, out=np.zeros_like(share), where=population > 0)
@@ -187,11 +190,14 @@ class Engine:
     # Vectors ----------------------------------------------------------------------------------------------------
 
     def user_vectors(self, past: Past) -> tuple[Float32s, Float32s]:
-        """[B, K, dim] and weights [B, K] that sum to 1; both 0 for users without events."""
-        is_active = past.histories.lengths > 0
-        vectors = self.revision.mixture.net.users(past.histories) * is_active[:, None, None]
-        weights = np.full(vectors.shape[:2], 1 / vectors.shape[1], np.float32) * is_active[:, None]
-        return np.asarray(vectors, np.float32), np.asarray(weights, np.float32)
+        """[B, K, dim] and weights [B, K] that sum to 1; both 0 where there is no such interest."""
+        net = self.revision.mixture.net
+        return supported(net.users(past.histories), net.vectors, past.histories)
+
+    def named(self, vectors: Float32s, k: int) -> list[Affinities]:
+        """Of each interest [K, dim] the k leading categories of what the net by itself expects from it."""
+        net = self.revision.mixture.net
+        return [self._leaning(net.probabilities(vector[None, None])[0], k) for vector in vectors]
 
     def ids(self, kind: Kind) -> IdMap:
         artifact = self.revision.artifact

@@ -40,6 +40,7 @@ from training.model import InterestNet
 from training.new_items import prior_of
 from training.ranker import Ranker, read_pace, read_ranker
 from training.ranker_features import facts_of
+from training.recency import RECENCY, Recency, read_recency
 from training.segments import Segments, read_segments
 
 ITEM_COLUMNS = ("external_id", "id", "name", "available")
@@ -89,6 +90,14 @@ class Artifact:
             raise broken(self.path / MANIFEST, f"{NEAR_DISLIKES} {near!r} is no number from 0 to {OWN:g}")
         return float(near)
 
+    @property
+    def recency(self) -> Recency:
+        """How much the newest events count by themselves; in a revision of 0.1.0 they do not."""
+        try:
+            return read_recency(self.manifest.config.get(RECENCY))
+        except (KeyError, TypeError, ValueError) as error:
+            raise broken(self.path / MANIFEST, f"{RECENCY} is not what it should be ({error})") from error
+
     @cached_property
     def net(self) -> InterestNet:
         """The net, ready to encode users. Raises ArtifactError when weights and settings do not fit."""
@@ -103,7 +112,7 @@ class Artifact:
         """The whole model as of this revision: what scores and ranks. Raises ArtifactError when parts do not fit."""
         facts = facts_of(self.pace, self.item_vectors, np.stack(self.item_categories.nonzero()), self.category_parent)
         net = NetSource(self.net, self.item_vectors, prior_of(self.pace))
-        mixture = Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker, self.near)
+        mixture = Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker, self.near, self.recency)
         if self.ranker is not None and self.ranker.names != ranker_features(mixture.sources):
             raise broken(self.path / "ranker.json", "reads other features than this version of penchant has")
         return mixture

@@ -7,15 +7,19 @@ like everything. Only two numbers an item are kept beside the vectors, which may
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from graph.arrays import Float32s, Int32s, Int64s
+from graph.histories import Histories
+from graph.memories.incidence import users_by_items
 
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """`vectors` [V, dim]; `along` [V]: v · mean; `away` [V]: |v - mean|; `square`: mean · mean."""
+    """`vectors` [V, dim]; `mean` [dim]; `along` [V]: v · mean; `away` [V]: |v - mean|; `square`: mean · mean."""
 
     vectors: Float32s
+    mean: Float32s
     along: Float32s
     away: Float32s
     square: float
@@ -25,7 +29,20 @@ class Likeness:
         mean = vectors.mean(axis=0) if len(vectors) else np.zeros(vectors.shape[1], np.float32)
         along, square = vectors @ mean, float(mean @ mean)
         away = np.sqrt(np.maximum(np.einsum("vd,vd->v", vectors, vectors) - 2 * along + square, 1e-12))
-        return cls(vectors, along, away.astype(np.float32), square)
+        return cls(vectors, mean, along, away.astype(np.float32), square)
+
+    def of_histories(self, histories: Histories, others: Histories) -> Float32s:
+        """[B]: how alike what two histories of each row hold is, -1 to 1, 0 where one is empty; an item counts once."""
+        alike: Float32s = np.einsum("bd,bd->b", self._profiles(histories), self._profiles(others))
+        return alike
+
+    def _profiles(self, histories: Histories) -> Float32s:
+        had = csr_array(users_by_items(histories))
+        occurring, column = np.unique(had.indices, return_inverse=True)
+        had = csr_array((had.data, column, had.indptr), shape=(had.shape[0], len(occurring)))
+        total = np.asarray(had @ ((self.vectors[occurring] - self.mean) / self.away[occurring, None]), np.float32)
+        unit: Float32s = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), np.float32(1e-12))
+        return unit
 
     def between(self, items: Int64s | None, others: Int32s) -> Float32s:
         """[M, D], -1 to 1; `items` None: all."""

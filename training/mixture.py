@@ -5,7 +5,8 @@
              ├─ popularity the same for everybody            p_popularity
              ├─ features of all these ─ gate ─ weights g that sum to 1
              ├─ features of the strongest items ─ ranker ─ a factor on each p, after which Σ p is 1 again
-             └─ what the user dislikes ─ aversion ─ likewise
+             ├─ the same of the newest events alone ─ recency ─ a share λ of p
+             └─ what the user dislikes ─ aversion ─ a factor on each p, likewise
 
 Evaluation asks for `scores` (dense), serving for `rank` and `explain` (one user). Who has no history gets popularity.
 """
@@ -27,6 +28,7 @@ from training.memories import Memory
 from training.mixture_net import EXACT_ITEMS, NEAREST, Nearest, NetSource, strongest_of
 from training.ranker import Ranker, tilted
 from training.ranker_features import ItemFacts, feature_names
+from training.recency import ALIKE, NEWEST, Recency
 
 NET, POPULARITY = "net", "popularity"
 UNION = 1_000
@@ -56,6 +58,22 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class View:
+    """Events of one user, what net and memories make of them, and their share of p."""
+
+    share: np.float32
+    events: Histories
+    user: Float32s
+    near: NDArray[np.integer[Any]]
+    recalled: tuple[sparse.csr_array, ...]
+    personal: bool
+
+
+Part = tuple[np.float32, Float32s, Evidence]
+"""(share of p, p [V] of one user by itself, what that is made of)"""
+
+
+@dataclass(frozen=True)
 class Mixture:
     """`popularity` float32 [V], a distribution without zeros."""
 
@@ -69,6 +87,7 @@ class Mixture:
     """None: the order is the mixture's own."""
     near: float = NEAR
     """How far a dislike reaches to items that are like its own."""
+    recency: Recency = ALIKE
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -80,13 +99,16 @@ class Mixture:
     def with_near(self, near: float) -> "Mixture":
         return replace(self, near=near)
 
+    def with_recency(self, recency: Recency) -> "Mixture":
+        return replace(self, recency=recency)
+
     def with_ranker(self, ranker: Ranker | None) -> "Mixture":
         return replace(self, ranker=ranker)
 
     def scores(self, histories: Histories, now_us: Int64s) -> Float32s:
         """log p(next item), float32 [B, V]: the exact form that everything else is tested against."""
         pieces = pieces_of(len(histories), len(self.popularity))
-        parts = [self._probabilities(histories.select(rows), now_us[rows])[0] for rows in pieces]
+        parts = [self._probabilities(histories.select(rows), now_us[rows]) for rows in pieces]
         return np.log(np.maximum(np.concatenate(parts), _LEAST))
 
     def rank(
@@ -107,13 +129,12 @@ class Mixture:
         exact = len(self.popularity) <= EXACT_ITEMS if exact is None else exact
         if exact:
             return self._rank_all(history, now_us, k, allowed)
-        user, recalled = self.net.users(history), self._recall(history, np.array([now_us]))
-        near = np.unique((nearest or self.net.nearest)(user[0], NEAREST))
-        candidates = self._union(near, recalled)
+        views = self._views(history, now_us, nearest or self.net.nearest)
+        candidates = self._union(views)
         n_allowed = len(candidates) if allowed is None else int(allowed[candidates].sum())
         if n_allowed < k and (allowed is None or int(allowed.sum()) > n_allowed):
             return self._rank_all(history, now_us, k, allowed)
-        shares = self._shares(candidates, near, user, recalled, history, now_us)
+        shares = self._shares(candidates, views, history, now_us)
         if allowed is not None:
             candidates, shares = candidates[allowed[candidates]], shares[allowed[candidates]]
         return _best(candidates, shares, k)
@@ -121,40 +142,79 @@ class Mixture:
     def explain(self, history: Histories, now_us: int, items: NDArray[np.integer[Any]]) -> Float32s:
         """What each source adds to p of one user, for some `items` [n]: float32 [n, S]; the sum is the probability."""
         if len(self.popularity) <= EXACT_ITEMS:
-            p, evidence = self._probabilities(history, np.array([now_us]))
-            return _summing_to(p[0, items], self._by_source(items, evidence.net[0, items], evidence) * evidence.weights)
-        user, recalled = self.net.users(history), self._recall(history, np.array([now_us]))
-        near = self.net.nearest(user[0], NEAREST)
-        candidates = self._union(near, recalled, items)
-        shares = self._shares(candidates, near, user, recalled, history, now_us)
+            p, parts = self._exactly(history, now_us)
+            return _summing_to(p[items], self._parts_at(items, parts))
+        views = self._views(history, now_us, self.net.nearest)
+        candidates = self._union(views, items)
+        shares = self._shares(candidates, views, history, now_us)
         return shares[np.searchsorted(candidates, items)]
 
-    def evidence(self, histories: Histories, now_us: Int64s) -> Evidence:
-        """What the gate is fitted on: the sources, and the weights that it gives them now."""
-        net = self.net.probabilities(self.net.users(histories))
-        return self._weighed(histories, self._recall(histories, now_us), net)
+    def evidence(self, histories: Histories, now_us: Int64s, *, personal: bool = False) -> Evidence:
+        """What the gate is fitted on: the sources, and the weights that it gives them now.
 
-    def _weighed(self, histories: Histories, recalled: tuple[sparse.csr_array, ...], net: Float32s) -> Evidence:
+        personal: popularity has no say, for what it has to say is said already.
+        """
+        net = self.net.probabilities(self.net.users(histories))
+        return self._weighed(histories, self._recall(histories, now_us), net, personal=personal)
+
+    def _weighed(
+        self, histories: Histories, recalled: tuple[sparse.csr_array, ...], net: Float32s, *, personal: bool = False
+    ) -> Evidence:
         """net: p_net [B, any]; its largest is looked at."""
         features = features_of(histories, recalled, net.max(axis=1))
-        return Evidence(net, recalled, features, self.gate(features, speaks_of(histories, recalled)))
+        speaks = speaks_of(histories, recalled)
+        if personal:
+            speaks[:, -1] = ~speaks[:, :-1].any(axis=1)
+        return Evidence(net, recalled, features, self.gate(features, speaks))
 
-    def _probabilities(self, histories: Histories, now_us: Int64s) -> tuple[Float32s, Evidence]:
-        """p [B, V], and what it is made of."""
-        p, evidence = self.ordered(histories, now_us)
-        return averted(p, histories, now_us, self.net.likeness, self.near), evidence
+    def _probabilities(self, histories: Histories, now_us: Int64s) -> Float32s:
+        """p [B, V]"""
+        p = self.turned(histories, now_us)
+        return averted(p, histories, now_us, self.net.likeness, self.near)
 
-    def ordered(self, histories: Histories, now_us: Int64s) -> tuple[Float32s, Evidence]:
-        """p [B, V] before dislikes are seen, and what it is made of."""
-        p, evidence = self.mixed(histories, now_us)
+    def turned(self, histories: Histories, now_us: Int64s) -> Float32s:
+        """p [B, V] before dislikes are seen."""
+        p, _ = self.ordered(histories, now_us)
+        share = self.recency(histories, now_us, self.net.likeness)
+        if len(some := np.flatnonzero(share)):
+            newest, _ = self.ordered(histories.select(some).last(NEWEST), now_us[some], personal=True)
+            p[some] += share[some, None].astype(np.float32) * (newest - p[some])
+        return p
+
+    def _exactly(self, history: Histories, now_us: int) -> tuple[Float32s, list[Part]]:
+        """p [V] of one user, and the parts that it is made of."""
+        now, parts = np.array([now_us]), []
+        for number, (share, events) in enumerate(self._looked_at(history, now_us)):
+            p, evidence = self.ordered(events, now, personal=number > 0)
+            parts.append((share, p[0], evidence))
+        p = np.sum([share * part for share, part, _ in parts], axis=0, dtype=np.float32)
+        return averted(p[None], history, now, self.net.likeness, self.near)[0], parts
+
+    def _looked_at(self, history: Histories, now_us: int) -> list[tuple[np.float32, Histories]]:
+        """The whole history of one user and, where they count by themselves, its newest events, with their shares."""
+        share = np.float32(self.recency(history, np.array([now_us]), self.net.likeness)[0])
+        return [(1 - share, history), *([(share, history.last(NEWEST))] if share else [])]
+
+    def _parts_at(self, items: NDArray[np.integer[Any]], parts: list[Part]) -> Float32s:
+        """What each source adds to p of one user before dislikes are seen, [n, S]."""
+        shares = [
+            share * _summing_to(p[items], self._by_source(items, evidence.net[0, items], evidence) * evidence.weights)
+            for share, p, evidence in parts
+        ]
+        total: Float32s = np.sum(shares, axis=0, dtype=np.float32)
+        return total
+
+    def ordered(self, histories: Histories, now_us: Int64s, *, personal: bool = False) -> tuple[Float32s, Evidence]:
+        """p [B, V] of all that is in the histories, in order, and what it is made of."""
+        p, evidence = self.mixed(histories, now_us, personal=personal)
         if self.ranker is None:
             return p, evidence
         of_items, user = partial(self.at_candidates, evidence), evidence.features
         return tilted(self.ranker, self.facts, p, None, of_items, histories, now_us, user).apply(p), evidence
 
-    def mixed(self, histories: Histories, now_us: Int64s) -> tuple[Float32s, Evidence]:
+    def mixed(self, histories: Histories, now_us: Int64s, *, personal: bool = False) -> tuple[Float32s, Evidence]:
         """p [B, V] before it is put in order, and what it is made of."""
-        evidence = self.evidence(histories, now_us)
+        evidence = self.evidence(histories, now_us, personal=personal)
         return mix(evidence.net.copy(), evidence.recalled, self.popularity, evidence.weights), evidence
 
     def at_candidates(self, evidence: Evidence, items: Int64s) -> Float32s:
@@ -162,41 +222,44 @@ class Mixture:
         return self._by_source(items, np.take_along_axis(evidence.net, items, axis=1), evidence)
 
     def _rank_all(self, history: Histories, now_us: int, k: int, allowed: Bools | None) -> Ranking:
-        p, evidence = self._probabilities(history, np.array([now_us]))
-        p = p[0]
+        p, parts = self._exactly(history, now_us)
         if allowed is not None:
             p[~allowed] = -1
         best = strongest_of(p, k)
         best = best[p[best] >= 0]
-        shares = self._by_source(best, evidence.net[0, best], evidence) * evidence.weights
-        return _best(best, _summing_to(p[best], shares), k)
+        return _best(best, _summing_to(p[best], self._parts_at(best, parts)), k)
 
-    def _union(
-        self, near: NDArray[np.integer[Any]], recalled: Sequence[sparse.csr_array], *more: NDArray[np.integer[Any]]
-    ) -> Int64s:
-        strong = [r.indices[strongest_of(r.data, UNION)] for r in recalled]
-        return np.unique(np.concatenate([near, *strong, self._popular, *more]))
+    def _views(self, history: Histories, now_us: int, nearest: Nearest) -> list[View]:
+        now, views = np.array([now_us]), []
+        for number, (share, events) in enumerate(self._looked_at(history, now_us)):
+            user = self.net.users(events)
+            near = np.unique(nearest(user[0], NEAREST))
+            views.append(View(share, events, user, near, self._recall(events, now), personal=number > 0))
+        return views
 
-    def _shares(
-        self,
-        items: Int64s,
-        near: NDArray[np.integer[Any]],
-        user: Float32s,
-        recalled: tuple[sparse.csr_array, ...],
-        history: Histories,
-        now_us: int,
-    ) -> Float32s:
-        """What each source adds to p of some `items` [n] of one user, [n, S], where the sum over the net's catalog is
-        estimated and candidates are chosen among these items alone."""
+    def _union(self, views: list[View], *more: NDArray[np.integer[Any]]) -> Int64s:
+        strong = [r.indices[strongest_of(r.data, UNION)] for view in views for r in view.recalled]
+        return np.unique(np.concatenate([*(view.near for view in views), *strong, self._popular, *more]))
+
+    def _shares(self, items: Int64s, views: list[View], history: Histories, now_us: int) -> Float32s:
+        """What each source adds to p of some `items` [n] of one user, [n, S]."""
+        shares = np.sum([view.share * self._shares_of(items, view, now_us) for view in views], axis=0, dtype=np.float32)
+        p, now = shares.sum(axis=1)[None], np.array([now_us])
+        return _summing_to(averted(p, history, now, self.net.likeness, self.near, items)[0], np.asarray(shares))
+
+    def _shares_of(self, items: Int64s, view: View, now_us: int) -> Float32s:
+        """Those of one view, where the sum over the net's catalog is estimated and candidates are chosen among these
+        items alone."""
+        history, user, near, recalled = view.events, view.user, view.near, view.recalled
         log_z = self.net.log_normaliser(user, near)
-        evidence = self._weighed(history, recalled, np.exp(self.net.logits(user, near) - log_z))
+        p_net = np.exp(self.net.logits(user, near) - log_z)
+        evidence = self._weighed(history, recalled, p_net, personal=view.personal)
         sources = self._by_source(items, np.exp(self.net.logits(user, items)[0] - log_z), evidence)
         shares = sources * evidence.weights
         p, now, user_features = shares.sum(axis=1)[None], np.array([now_us]), evidence.features
         if self.ranker is not None:
             of_items = partial(np.take, sources, axis=0)
             p = tilted(self.ranker, self.facts, p, items, of_items, history, now, user_features).apply(p)
-        p = averted(p, history, now, self.net.likeness, self.near, items)
         return _summing_to(p[0], shares)
 
     def _by_source(self, items: NDArray[np.integer[Any]], p_net: Float32s, evidence: Evidence) -> Float32s:

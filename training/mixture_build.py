@@ -28,6 +28,7 @@ from training.artifact_publish import Revision
 from training.aversion import NEAR
 from training.calibration import Calibration
 from training.gate import Gate
+from training.interest_weights import supported
 from training.memories import Memory
 from training.memories_fit import popular, refit
 from training.mixture import Mixture
@@ -37,6 +38,7 @@ from training.new_items import lend_memory, lend_vectors, prior_of, stand_ins_of
 from training.profiles import profiles
 from training.ranker import Ranker
 from training.ranker_features import ItemFacts, facts_of
+from training.recency import ALIKE, Recency
 from training.segments import Segments
 from training.segments_fit import find_segments, with_members
 
@@ -58,6 +60,7 @@ class Model:
     ranker: Ranker | None = None
     near: float = NEAR
     calibration: Calibration = field(default_factory=Calibration)
+    recency: Recency = ALIKE
 
 
 def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
@@ -101,6 +104,7 @@ def mixture_of(
         facts=item_facts(snapshot, pace, vectors),
         ranker=model.ranker,
         near=model.near,
+        recency=model.recency,
     )
 
 
@@ -132,8 +136,7 @@ def revision_of(
     """Everything that a revision's folder holds. A model without segments gets them found here."""
     histories = histories_of(snapshot)
     stage("user vectors")
-    users = user_vectors_of(mixture.net, histories)
-    weights = np.full(users.shape[:2], 1 / users.shape[1], np.float32) * (histories.lengths > 0)[:, None]
+    users, weights = supported(user_vectors_of(mixture.net, histories), mixture.net.vectors, histories)
     stage("segments")
     single = profiles(mixture.net.vectors, histories)
     if model.segments is None:

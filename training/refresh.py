@@ -31,6 +31,7 @@ def model_of(artifact: Artifact) -> Model:
         ranker=artifact.ranker,
         near=artifact.near,
         calibration=artifact.calibration,
+        recency=artifact.recency,
     )
 
 

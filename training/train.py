@@ -33,6 +33,7 @@ from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
 from training.mixture_net import NetSource, item_vectors_of
 from training.new_items import lend_memory, lend_vectors, prior_of, stand_ins_of
 from training.ranker_fit import Trial, fit_and_try
+from training.recency_fit import fit_recency
 from training.validation import Validation
 
 GATE_QUERIES = 4_000
@@ -77,6 +78,7 @@ def learn(
     validation: Queries,
     config: NetConfig,
     *,
+    following: Snapshot | None = None,
     vector_space: str,
     outcomes: Outcomes | None = None,
     window_days: float = 28.0,
@@ -91,6 +93,7 @@ def learn(
 ) -> Learned:
     """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError.
 
+    `following`: `trained` and the events of validation after it, step by step; None: the newest ones do not count more.
     `outcomes`: what all users did after `trained`, for probabilities; without it none are calibrated.
     `window_days`: how far ahead it asks what users come back to, the validation window's length.
     `fitted`: a net that was trained on the same with the same config, so that only what uses it is learned.
@@ -145,6 +148,9 @@ def learn(
         ranker, trial = fit_and_try(mixture, some, exclude_seen=exclude_seen, seed=config.seed)
         mixture = mixture.with_ranker(ranker)
     mixture = mixture.with_near(fit_near(mixture, validation))
+    if following is not None:
+        stage("recency")
+        mixture = mixture.with_recency(fit_recency(mixture, trained, following, exclude_seen=exclude_seen))
     stage("calibration")
     model = Model(
         net,
@@ -156,6 +162,7 @@ def learn(
         ranker=mixture.ranker,
         near=mixture.near,
         calibration=Calibration() if outcomes is None else _calibrated(mixture, trial, validation, outcomes),
+        recency=mixture.recency,
     )
     return Learned(model, mixture, result, exclude_seen)
 

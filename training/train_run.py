@@ -20,6 +20,7 @@ from training.evaluation.queries import Queries
 from training.fit import Progress
 from training.mixture_build import Stage, mixture_of, revision_of
 from training.promote import Verdict, judge
+from training.recency import RECENCY
 from training.refresh import POPULARITY_HALF_LIFE
 from training.train import Learned, config_for, learn
 
@@ -82,6 +83,7 @@ def train(
         parts.trained,
         parts.validation,
         config,
+        following=parts.published,
         # its number is only known when it is published, and a run that fails should leave no model behind
         vector_space="",
         outcomes=parts.outcomes,
@@ -101,6 +103,7 @@ def train(
         "exclude_seen": learned.exclude_seen,
         POPULARITY_HALF_LIFE: learned.model.popularity_half_life_days,
         NEAR_DISLIKES: learned.model.near,
+        RECENCY: learned.model.recency.settings(),
     }
     version, path = _publish(database, root, learned, parts.published, settings, verdict, stage)
     curves = path.parent / f"m{version.model}" / CURVES

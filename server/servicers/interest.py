@@ -1,9 +1,10 @@
 """InterestService: what one user is interested in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import grpc
 import numpy as np
+from penchant.v1 import common_pb2 as common
 from penchant.v1 import interest_pb2 as pb
 from penchant.v1.interest_pb2_grpc import InterestServiceServicer
 from penchant.vectors import encode
@@ -11,9 +12,13 @@ from penchant.vectors import encode
 from graph.storage.errors import BadInputError
 from server import limits
 from server.convert import contributions, timestamp
-from server.engine import Engine
+from server.engine import Affinities, Engine
 from server.servicers.filters import read_filter
 from server.servicers.horizons import horizon_of, read_horizon
+from training.artifact import Artifact
+
+NAMED = 5
+"""Categories that name an interest."""
 
 
 class InterestServicer(InterestServiceServicer):
@@ -107,18 +112,24 @@ class InterestServicer(InterestServiceServicer):
             as_of=timestamp(artifact.manifest.as_of),
             history_as_of=timestamp(past.as_of_us),
         )
-        names = artifact.category_names
-        for row, category in enumerate(artifact.categories.externals_of(affinities.category)):
-            answer.categories.add(
-                category=category,
-                name=names[int(affinities.category[row])].as_py() or "",
-                share=min(1.0, affinities.share[row]),
-                lift=affinities.lift[row],
-            )
+        answer.categories.extend(_categories(affinities, artifact))
         if request.view == pb.INTEREST_VIEW_FULL:
             rows, weights = engine.user_vectors(past)
             present = rows[0].any(axis=1)
             answer.interests.vector_space = artifact.manifest.vector_space
             answer.interests.vectors.CopyFrom(encode(rows[0][present]))
             answer.interests.weights.extend(weights[0][present].tolist())
+            for of_one in engine.named(rows[0][present], NAMED):
+                answer.interests.names.add(categories=_categories(of_one, artifact))
         return answer
+
+
+def _categories(affinities: Affinities, artifact: Artifact) -> Iterator[common.CategoryAffinity]:
+    names = artifact.category_names
+    for row, category in enumerate(artifact.categories.externals_of(affinities.category)):
+        yield common.CategoryAffinity(
+            category=category,
+            name=names[int(affinities.category[row])].as_py() or "",
+            share=min(1.0, affinities.share[row]),
+            lift=affinities.lift[row],
+        )

@@ -201,7 +201,9 @@ class ScoreResponse(google.protobuf.message.Message):
     horizon: global___ProbabilityHorizon.ValueType
     """What the probabilities are of."""
     history_events: builtins.int
-    """Number of the user's events that the answer is based on, 0 or more; 0 means that it is popularity alone."""
+    """Number of the user's events of interest that the answer is based on, 0 or more; 0 means that it is popularity alone,
+    less what the user dislikes. Dislikes and low ratings are not counted.
+    """
     model_version: builtins.str
     """The revision that answered, such as "m7.12"."""
     @property
@@ -328,7 +330,9 @@ class RecommendResponse(google.protobuf.message.Message):
     horizon: global___ProbabilityHorizon.ValueType
     """What the probabilities are of."""
     history_events: builtins.int
-    """Number of the user's events that the answer is based on, 0 or more; 0 means that it is popularity alone."""
+    """Number of the user's events of interest that the answer is based on, 0 or more; 0 means that it is popularity alone,
+    less what the user dislikes. Dislikes and low ratings are not counted.
+    """
     model_version: builtins.str
     """The revision that answered, such as "m7.12"."""
     @property
@@ -396,6 +400,7 @@ class InterestVectors(google.protobuf.message.Message):
     VECTOR_SPACE_FIELD_NUMBER: builtins.int
     VECTORS_FIELD_NUMBER: builtins.int
     WEIGHTS_FIELD_NUMBER: builtins.int
+    NAMES_FIELD_NUMBER: builtins.int
     vector_space: builtins.str
     """Name of the space; vectors are comparable exactly where it is equal."""
     @property
@@ -403,18 +408,45 @@ class InterestVectors(google.protobuf.message.Message):
         """One row per interest, normalised to length 1; no rows for a user without events."""
     @property
     def weights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """Weight of each row, in order of the rows: 0 to 1 each, together 1."""
+        """Weight of each row, in order of the rows: the share of the user's newest events that it explains better than the
+        others, 0 to 1 each, together 1. A user has as many rows as interests: those with little support are left out.
+        """
+    @property
+    def names(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___InterestName]:
+        """What each row is about, in order of the rows."""
     def __init__(
         self,
         *,
         vector_space: builtins.str = ...,
         vectors: penchant.v1.common_pb2.Vectors | None = ...,
         weights: collections.abc.Iterable[builtins.float] | None = ...,
+        names: collections.abc.Iterable[global___InterestName] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["vectors", b"vectors"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["vector_space", b"vector_space", "vectors", b"vectors", "weights", b"weights"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["names", b"names", "vector_space", b"vector_space", "vectors", b"vectors", "weights", b"weights"]) -> None: ...
 
 global___InterestVectors = InterestVectors
+
+@typing_extensions.final
+class InterestName(google.protobuf.message.Message):
+    """What one of a user's vectors is about."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CATEGORIES_FIELD_NUMBER: builtins.int
+    @property
+    def categories(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[penchant.v1.common_pb2.CategoryAffinity]:
+        """Categories that the net by itself expects more from this vector than from the population, leading ones first; at
+        most 5.
+        """
+    def __init__(
+        self,
+        *,
+        categories: collections.abc.Iterable[penchant.v1.common_pb2.CategoryAffinity] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["categories", b"categories"]) -> None: ...
+
+global___InterestName = InterestName
 
 @typing_extensions.final
 class GetInterestsResponse(google.protobuf.message.Message):
@@ -437,7 +469,9 @@ class GetInterestsResponse(google.protobuf.message.Message):
     def interests(self) -> global___InterestVectors:
         """The user's vectors as of now; set in INTEREST_VIEW_FULL."""
     history_events: builtins.int
-    """Number of the user's events that the answer is based on, 0 or more; 0 means that it is popularity alone."""
+    """Number of the user's events of interest that the answer is based on, 0 or more; 0 means that it is popularity alone,
+    less what the user dislikes. Dislikes and low ratings are not counted.
+    """
     model_version: builtins.str
     """The revision that answered, such as "m7.12"."""
     @property

@@ -1,0 +1,84 @@
+"""How much the newest events count, learned from what users did next in the validation window, step by step."""
+
+import numpy as np
+
+from graph.arrays import Bools, Float32s, Float64s
+from graph.histories import Histories, histories_of
+from graph.snapshot import Snapshot
+from training.evaluation.queries import Queries, queries_of
+from training.mixture import Mixture
+from training.recency import ALIKE, NEWEST, Recency
+
+TOPS = (0.25, 0.5, 0.75, 1.0)
+HALF_LIVES_DAYS = (1 / 24, 1 / 4, 1.0)
+ENOUGH, MOST = 200, 1_000
+"""Users who are asked: with fewer nothing is learned."""
+CELLS = 50_000_000
+BEYOND_DOUBT = 2.0
+"""Standard errors that the best setting must gain over doing without."""
+
+
+def fit_recency(mixture: Mixture, trained: Snapshot, following: Snapshot, *, exclude_seen: bool) -> Recency:
+    """The setting under which what came next ranks best. `following` holds the events after those of `trained`."""
+    most = min(MOST, max(1, CELLS // max(1, len(trained.items))))
+    asked = next_steps(histories_of(trained), following, most)
+    if len(asked) < ENOUGH:
+        return ALIKE
+    p, _ = mixture.ordered(asked.histories, asked.now_us)
+    newest, _ = mixture.ordered(asked.histories.last(NEWEST), asked.now_us, personal=True)
+    hidden = _had(asked) if exclude_seen else None
+
+    def gain(setting: Recency) -> Float64s:
+        share = setting(asked.histories, asked.now_us, mixture.net.likeness)[:, None].astype(np.float32)
+        return _ndcg((1 - share) * p + share * newest, asked, hidden)
+
+    without = gain(ALIKE)
+    settings = [Recency(top, half_life) for top in TOPS for half_life in HALF_LIVES_DAYS]
+    gains = [gain(setting) - without for setting in settings]
+    best = max(gains, key=np.mean)
+    error = best.std() / np.sqrt(len(asked))
+    if best.mean() <= BEYOND_DOUBT * error:
+        return ALIKE
+    # Of settings that nobody can tell apart the one that remembers a turn for longest.
+    alike = [
+        (s.half_life_days, g.mean(), s) for s, g in zip(settings, gains, strict=True) if g.mean() > best.mean() - error
+    ]
+    return max(alike, key=lambda one: one[:2])[2]
+
+
+def next_steps(before: Histories, following: Snapshot, most: int) -> Queries:
+    """One of the steps after `before` of each of at most `most` users, asked at its time with all that came earlier."""
+    later, random = histories_of(following), np.random.default_rng(0)
+    can = np.flatnonzero((before.lengths > NEWEST) & (later.lengths > before.lengths))
+    users = np.sort(random.choice(can, min(most, len(can)), replace=False)).astype(np.int32)
+    lived, asked_after = later.select(users), before.lengths[users]
+    place = asked_after + (random.random(len(users)) * (lived.lengths - asked_after)).astype(np.int64)
+    target = lived.offsets[:-1] + place
+    step = np.repeat(lived.step[target], lived.lengths)
+    row, earlier, relevant = lived.row_of, lived.step < step, lived.step == step
+    histories = lived.oldest(np.bincount(row[earlier], minlength=len(users)))
+    catalog = np.ones(lived.n_items, np.bool_)
+    now_us = lived.occurred_at[target]
+    return queries_of(users, histories, now_us, row[relevant].astype(np.int64), lived.item[relevant], catalog)
+
+
+def _ndcg(p: Float32s, asked: Queries, hidden: Bools | None, k: int = 10) -> Float64s:
+    """NDCG@k of each query, [B]; ties count against the relevant item."""
+    if hidden is not None:
+        p = np.where(hidden, -1, p)
+    wanted = np.diff(asked.relevance.indptr)
+    row, item = np.repeat(np.arange(len(asked)), wanted), asked.relevance.indices
+    rank = np.array([np.count_nonzero(p[r] >= p[r, i]) - 1 for r, i in zip(row, item, strict=True)])
+    gain = np.where(rank < k, 1 / np.log2(rank + 2), 0)
+    ideal = np.cumsum(1 / np.log2(np.arange(k) + 2))
+    ndcg: Float64s = np.bincount(row, weights=gain, minlength=len(asked)) / ideal[np.minimum(wanted, k) - 1]
+    return ndcg
+
+
+def _had(asked: Queries) -> Bools:
+    """[B, V]: what each user had, but for what is asked about."""
+    had = np.zeros((len(asked), asked.histories.n_items), np.bool_)
+    had[asked.histories.row_of, asked.histories.item] = True
+    row = np.repeat(np.arange(len(asked)), np.diff(asked.relevance.indptr))
+    had[row, asked.relevance.indices] = False
+    return had
