@@ -88,7 +88,7 @@ def curve(by_events: dict[str, dict[str, dict[str, float]]], title: str) -> Figu
         heights = [rows[model]["ndcg@10"] for rows in by_events.values()]
         axes.plot(list(by_events), heights, marker="o", linewidth=2.5 if model == "penchant" else 1.2, label=model)
     axes.set(xlabel="events known of a user", ylabel="NDCG@10", title=title, ylim=(0, None))
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
