@@ -15,6 +15,7 @@ from penchant.vectors import EmbeddingChunk
 
 from graph.storage.times import now_us
 from server.servicers import embedding as servicer
+from training.interest_weights import supported
 
 if TYPE_CHECKING:
     from tests.server.conftest import Running, Served
@@ -43,14 +44,16 @@ def test_vectors_by_name_keep_the_order_of_the_request(anywhere: "Served") -> No
 
 
 def test_a_user_has_a_vector_for_each_interest(anywhere: "Served", stored_histories: Any) -> None:
-    found = anywhere.client.batch_get_embeddings("users", ["u1", "nobody at all", "u2"])
-    assert found.counts.tolist() == [2, 0, 2]
-    assert found.vectors.shape == (4, 16)
+    """Two at most, as the net makes them, and only those that something speaks for."""
+    users = [f"u{number}" for number in range(64)]
+    found = anywhere.client.batch_get_embeddings("users", [*users, "nobody at all"])
+    histories, net = stored_histories(anywhere, users, now_us()), anywhere.world.artifact("m1.1").mixture.net
+    expected, weights = supported(net.users(histories), net.vectors, histories)
+    assert found.counts.tolist() == [*(weights > 0).sum(axis=1).tolist(), 0]
+    assert set(found.counts.tolist()) == {0, 1, 2}
     np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, rtol=1e-5)
-    assert found.weights.tolist() == [0.5] * 4
-    histories = stored_histories(anywhere, ["u1", "u2"], now_us())
-    expected = anywhere.world.artifact("m1.1").mixture.net.users(histories)
-    np.testing.assert_allclose(found.vectors, expected.reshape(4, 16), atol=1e-5)
+    np.testing.assert_allclose(found.vectors, expected[weights > 0], atol=1e-5)
+    np.testing.assert_allclose(found.weights, weights[weights > 0], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,5 +108,6 @@ def test_a_token_of_another_export_is_refused(served: "Served") -> None:
 
 def test_all_users_go_into_one_file(served: "Served", tmp_path: Path) -> None:
     exported = export_parquet(served.client, "users", tmp_path / "users.parquet")
-    assert pq.read_metadata(tmp_path / "users.parquet").num_rows == exported.vectors == 2 * exported.ids
+    assert pq.read_metadata(tmp_path / "users.parquet").num_rows == exported.vectors
+    assert exported.ids < exported.vectors < 2 * exported.ids  # as many as each user has interests
     assert exported.model_version == "m1.1"
