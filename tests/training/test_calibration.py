@@ -69,7 +69,7 @@ def test_activity_counts_lately_and_usually() -> None:
     days = np.array([0, 5, 95, 99, 99])
     histories = histories_from_arrays([0] * 5, range(5), days * DAY_US, n_users=2, n_items=5)
     now = np.full(2, 100 * DAY_US)
-    expected = np.log1p([[3, 3 / 4], [0, 0]])
+    expected = np.log1p(np.array([[3, 3 / 4], [0, 0]]))
     np.testing.assert_allclose(activity_features(histories, now, 10.0), expected)
     np.testing.assert_allclose(activity_features(histories, now, None), np.log1p([[5], [0]]))
     two = Activity(10.0, np.ones(2), 0.5, np.ones(2), np.ones(2))
