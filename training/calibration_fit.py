@@ -134,7 +134,9 @@ def _fit_table(
         return float(value), of_steps.ravel()
 
     bounds = [(None, None) if number % shape[2] == 0 else (0, None) for number in range(start.size)]
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS})
+    found = minimize(
+        loss, start.ravel(), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS, "ftol": 1e-6}
+    )
     return np.cumsum(found.x.reshape(shape), axis=2)
 
 

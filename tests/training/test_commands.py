@@ -74,3 +74,13 @@ def test_killed_training_resumes_to_the_same_model_and_is_evaluated(
     metric = {(result["column"], result["model"]): result["metrics"]["ndcg@10"] for result in results}
     assert metric["refreshed", "penchant"] > 1.5 * metric["refreshed", "popularity"]
     assert "own frequency" in shown
+    # Of each user's best items it also tells how likely they are, in both columns.
+    told = json.loads(report.read_text())["probabilities"]
+    assert [(each["column"], each["days"]) for each in told] == [
+        (column, days) for column in ("as trained", "refreshed") for days in (None, 20.0)
+    ]
+    for each in told[1::2]:
+        assert each["calibrated"]
+        assert each["log_loss"] < each["base_rate_log_loss"]
+        assert len(each["reliability"]["ratio"]) == 10
+    assert "any event within 20 days" in shown

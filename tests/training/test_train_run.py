@@ -93,6 +93,11 @@ def test_the_loaded_artifact_scores_like_what_was_published(store: Database, tra
     queries = split.test
     served = artifact.mixture.scores(queries.histories, queries.now_us)
     np.testing.assert_allclose(served, fresh.scores(queries.histories, queries.now_us), atol=1e-4)
+    within, told = model.calibration.within(), artifact.calibration.within()
+    assert within is not None
+    assert told is not None
+    assert within.horizon.days == split.validation_outcomes.days
+    np.testing.assert_array_equal(told.table, within.table)
 
 
 def test_the_same_seed_gives_the_same_model(store: Database, trained: Trained, tmp_path: Path) -> None:
