@@ -115,7 +115,7 @@ class Ease:
         dense = np.tile(TIE_BREAK * self.share, (len(histories), 1))
         if self.inverse is not None:
             own = self.inverse.scores(users_by_items(histories))
-            dense -= 1 + max(0.0, -float(own.min(initial=0)))
+            dense -= 1 - own.min(axis=1, initial=0, keepdims=True)  # user by user: nobody's scores hang on the others
             dense[:, self.inverse.items] = own
         return dense
 

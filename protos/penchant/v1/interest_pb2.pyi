@@ -342,7 +342,7 @@ class RecommendResponse(google.protobuf.message.Message):
     def history_as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The user's own history knows events that occurred before this: the time of the call."""
     horizon_days: builtins.float
-    """As ScoreResponse.horizon_days."""
+    """As ScoreResponse.horizon_days: 0 for the next event."""
     kind: builtins.str
     """As ScoreResponse.kind."""
     calibrated: builtins.bool
