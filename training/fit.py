@@ -154,7 +154,7 @@ def _train(
                 _save(run, folder, config)
                 saved_at = run.seconds
         run.average.eval()
-        score = ndcg(run.average, run.average.item_vectors(items), validation)
+        score = ndcg(run.average, run.average.item_vectors(items), validation, known=proposal > 0)
         run.seconds = clock.tick(0)
         run.epochs.append(Epoch(loss=run.loss / run.batch, ndcg=score, seconds=run.seconds))
         run.batch, run.loss = 0, 0.0

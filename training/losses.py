@@ -19,25 +19,28 @@ class Negatives:
 
 
 def sample_negatives(proposal: Tensor, config: NetConfig) -> Negatives:
-    """`config.negatives` draws from `proposal` `[V]`, the same for a whole batch; all items of a small catalog.
+    """`config.negatives` draws from `proposal` `[V]`, the same for a whole batch; of a small catalog all that may be.
 
     An item drawn c times out of n weighs c / (n · proposal), which makes the estimate unbiased (logQ correction).
     """
-    n_items, n = len(proposal), config.negatives
-    if n_items <= n:
-        return Negatives(torch.arange(n_items, device=proposal.device), torch.zeros_like(proposal))
+    possible, n = proposal.nonzero().squeeze(1), config.negatives
+    if len(possible) <= n:
+        return Negatives(possible, torch.zeros_like(proposal[possible]))
     if config.popular_negatives == 0:
-        items = torch.randperm(n_items, device=proposal.device)[:n]
-        return Negatives(items, torch.full_like(proposal[:n], math.log(n_items / n)))
+        items = possible[torch.randperm(len(possible), device=proposal.device)[:n]]
+        return Negatives(items, torch.full_like(proposal[:n], math.log(len(possible) / n)))
     items, count = torch.unique(torch.multinomial(proposal, n, replacement=True), return_counts=True)
     return Negatives(items, torch.log(count / (n * proposal[items])))
 
 
 def negative_proposal(events: Tensor, config: NetConfig) -> Tensor:
-    """The probability `[V]` of each item to be drawn: uniform, mixed with the share of events `[V]` it has."""
+    """The probability `[V]` of each item to be drawn: uniform, mixed with the share of events `[V]` it has.
+
+    Items without events are never drawn: what stands for them is their categories, and these would be pushed down.
+    """
     events = events.float()
-    popular = events / events.sum()
-    return config.popular_negatives * popular + (1 - config.popular_negatives) / len(events)
+    known = (events > 0).float()
+    return config.popular_negatives * events / events.sum() + (1 - config.popular_negatives) * known / known.sum()
 
 
 def softmax_loss(

@@ -40,21 +40,28 @@ class Validation:
         return Validation(self.histories.select(rows), offsets_of(lengths), self.relevant[place], self.exclude_seen)
 
 
-def ndcg(net: InterestNet, items: Tensor, validation: Validation, chunk: int | None = None) -> float:
-    """Mean NDCG@10 over the queries. Raises TrainingError for non-finite scores, which would rank first otherwise."""
+def ndcg(
+    net: InterestNet, items: Tensor, validation: Validation, chunk: int | None = None, known: Tensor | None = None
+) -> float:
+    """Mean NDCG@10 over the queries, of the `known` items, bool `[V]`; None: of all.
+
+    Raises TrainingError for non-finite scores, which would rank first otherwise.
+    """
     users = net.user_vectors(validation.histories, items)
     chunk = chunk or max(1, SCORES_AT_ONCE // len(items))
     gains = [
-        _gains(users[begin : begin + chunk], items, validation, begin, min(begin + chunk, len(users)))
+        _gains(users[begin : begin + chunk], items, validation, known, begin, min(begin + chunk, len(users)))
         for begin in range(0, len(users), chunk)
     ]
     return float(torch.cat(gains).mean())
 
 
-def _gains(users: Tensor, items: Tensor, validation: Validation, begin: int, end: int) -> Tensor:
+def _gains(users: Tensor, items: Tensor, validation: Validation, known: Tensor | None, begin: int, end: int) -> Tensor:
     scores = strongest_interest(users @ items.T).float()
     if not torch.isfinite(scores).all():
         raise TrainingError("the net's scores are not finite", hint="Lower the learning rate.")
+    if known is not None:
+        scores[:, ~known] = -torch.inf
     if validation.exclude_seen:
         row, item = _pairs(validation.histories.offsets, validation.histories.item, begin, end)
         scores[row.to(scores.device), item.to(scores.device)] = -torch.inf

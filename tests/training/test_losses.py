@@ -77,7 +77,7 @@ def test_sampled_negatives_estimate_the_exact_loss(popular: float) -> None:
     everything = Negatives(torch.arange(2_000), torch.zeros(2_000))
     exact = softmax_loss(users, items, query, target, everything, torch.tensor(4.0))
     config = NetConfig(negatives=500, popular_negatives=popular)
-    proposal = negative_proposal(torch.arange(2_000) % 50, config)
+    proposal = negative_proposal(torch.arange(2_000) % 50 + 1, config)
     estimates = [
         softmax_loss(users, items, query, target, sample_negatives(proposal, config), torch.tensor(4.0))
         for _ in range(20)
@@ -89,9 +89,9 @@ def test_sampled_negatives_estimate_the_exact_loss(popular: float) -> None:
 def test_negatives_are_distinct_and_all_items_of_a_small_catalog() -> None:
     for popular in (0.0, 0.9):
         config = NetConfig(negatives=100, popular_negatives=popular)
-        some = sample_negatives(negative_proposal(torch.arange(1_000), config), config)
+        some = sample_negatives(negative_proposal(torch.arange(1_000) + 1, config), config)
         assert len(set(some.items.tolist())) == len(some.items) <= 100
-        few = sample_negatives(negative_proposal(torch.arange(50), config), config)
+        few = sample_negatives(negative_proposal(torch.arange(50) + 1, config), config)
         assert few.items.tolist() == list(range(50))
         assert not few.log_weight.any()
 
@@ -105,3 +105,13 @@ def test_popular_items_are_drawn_more_often() -> None:
     torch.testing.assert_close(proposal.sum(), torch.tensor(1.0))
     draws = [7 in sample_negatives(proposal, config).items for _ in range(50)]
     assert sum(draws) == 50  # drawn uniformly it would be there in one of ten
+
+
+@pytest.mark.parametrize("popular", [0.0, 0.5])
+def test_items_without_events_are_never_drawn(popular: float) -> None:
+    events = torch.arange(400) % 4
+    for n in (100, 1_000):
+        config = NetConfig(negatives=n, popular_negatives=popular)
+        drawn = sample_negatives(negative_proposal(events, config), config)
+        assert (events[drawn.items] > 0).all()
+        assert len(drawn.items) == len(drawn.items.unique()) <= min(n, 300)
