@@ -28,9 +28,9 @@ PINS = (
     "setuptools==75.8.0",  # grpcio-tools of that time imports pkg_resources
     "types-protobuf==4.24.0.20240106",
 )
-# What grpcio-tools writes for an rpc that a server's class does not override; nothing of ours is left undone. Each such
-# line gets its reason beside it (_give_reasons).
-UNANSWERED = "raise NotImplementedError('Method not implemented!')"
+UNANSWERED = "raise NotImplementedError('Method not implemented!')"  # looked for in generated code, never raised here
+"""What grpcio-tools writes for an rpc that a server's class does not override; each such line gets its reason beside it
+(_give_reasons)."""
 NEWEST_PYTHON = (3, 12)
 """The newest Python for which the pinned grpcio-tools has wheels."""
 

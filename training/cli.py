@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,29 +15,21 @@ from graph.storage.database import Database
 from graph.storage.errors import ConflictError
 from graph.storage.settings import Settings
 from graph.storage.times import format_time
+from training.options import (
+    ArtifactsOption,
+    DatabaseOption,
+    DeviceOption,
+    OrderName,
+    OrderOption,
+    ProtocolName,
+    SettingsOption,
+)
 from training.stages import stages_on
 
 if TYPE_CHECKING:
     from training.promote import Verdict
 
 models_app = typer.Typer(help="Published models: which there are, and which one serves.", no_args_is_help=True)
-
-DatabaseOption = Annotated[
-    str | None, typer.Option("--database", help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
-]
-ArtifactsOption = Annotated[
-    Path | None, typer.Option("--artifacts", help="Folder of the models.", show_default="artifacts")
-]
-
-
-class ProtocolName(StrEnum):
-    TIME = "time"
-    LEAVE_ONE_OUT = "leave-one-out"
-
-
-class OrderName(StrEnum):
-    PUBLISHED = "published"
-    SHUFFLED = "shuffled"
 
 
 def train_command(
@@ -49,9 +40,7 @@ def train_command(
     protocol: Annotated[
         ProtocolName, typer.Option(help="Hold out the newest time, or each user's last events.")
     ] = ProtocolName.TIME,
-    order: Annotated[
-        OrderName, typer.Option(help="leave-one-out: the source's order, or items of one day shuffled first.")
-    ] = OrderName.PUBLISHED,
+    order: OrderOption = OrderName.PUBLISHED,
     dim: Annotated[int | None, typer.Option(help="Width of the vectors.", show_default="from the data's size")] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many.", show_default="from the data's size")] = None,
     graph_encoder: Annotated[
@@ -68,12 +57,9 @@ def train_command(
     feature_scaling: Annotated[
         str, typer.Option(help="standard or min_max, fitted on the training window.")
     ] = "standard",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the net, e.g. loss=bpr; several times."),
-    ] = None,
+    settings: SettingsOption = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model on a CPU.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     activate: Annotated[bool, typer.Option(help="Let the model serve if it beats its baselines.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Let it serve even if it does not; that is recorded.")] = False,

@@ -172,14 +172,13 @@ def _descend(
     run.net.train()
     with mixed_precision(items.item_ids.device):
         losses = []
-        category_rows = run.net.category_rows(items)
         for net, vectors in zip(run.net.parts, run.net.item_parts(items), strict=True):
             users = net.user_vectors(vectors, batch).flatten(0, 1)
             negatives = sample_negatives(proposal, config)
             temperature = net.log_temperature.exp()
             loss = LOSSES[config.loss](users, vectors, batch.query, batch.target, negatives, temperature)
             if config.category_loss:
-                labels = net.category(category_rows)
+                labels = net.category(run.net.category_rows(items))
                 of_kind = category_loss(users, batch.query, batch.target, items.categories, labels, temperature)
                 loss = loss + config.category_loss * of_kind
             losses.append(loss)

@@ -5,8 +5,10 @@ import numpy as np
 from graph.arrays import Bools, Float32s, Float64s
 from graph.histories import Histories, histories_of
 from graph.snapshot import Snapshot
+from training.evaluation.metrics import per_user, top_ranks
 from training.evaluation.queries import Queries, queries_of
 from training.mixture import Mixture
+from training.ranker import had_mask
 from training.recency import ALIKE, NEWEST, Recency
 
 TOPS = (0.25, 0.5, 0.75, 1.0)
@@ -26,7 +28,7 @@ def fit_recency(mixture: Mixture, trained: Snapshot, following: Snapshot, *, exc
         return ALIKE
     p, _ = mixture.ordered(asked.histories, asked.now_us)
     newest, _ = mixture.ordered(asked.histories.last(NEWEST), asked.now_us, personal=True)
-    hidden = _had(asked) if exclude_seen else None
+    hidden = _had(asked) if exclude_seen else np.zeros((1, len(trained.items)), np.bool_)
 
     def gain(setting: Recency) -> Float64s:
         share = setting(asked.histories, asked.now_us, mixture.net.likeness)[:, None].astype(np.float32)
@@ -62,23 +64,14 @@ def next_steps(before: Histories, following: Snapshot, most: int) -> Queries:
     return queries_of(users, histories, now_us, row[relevant].astype(np.int64), lived.item[relevant], catalog)
 
 
-def _ndcg(p: Float32s, asked: Queries, hidden: Bools | None, k: int = 10) -> Float64s:
-    """NDCG@k of each query, [B]; ties count against the relevant item."""
-    if hidden is not None:
-        p = np.where(hidden, -1, p)
-    wanted = np.diff(asked.relevance.indptr)
-    row, item = np.repeat(np.arange(len(asked)), wanted), asked.relevance.indices
-    rank = np.array([np.count_nonzero(p[r] >= p[r, i]) - 1 for r, i in zip(row, item, strict=True)])
-    gain = np.where(rank < k, 1 / np.log2(rank + 2), 0)
-    ideal = np.cumsum(1 / np.log2(np.arange(k) + 2))
-    ndcg: Float64s = np.bincount(row, weights=gain, minlength=len(asked)) / ideal[np.minimum(wanted, k) - 1]
-    return ndcg
+def _ndcg(p: Float32s, asked: Queries, hidden: Bools) -> Float64s:
+    """NDCG@10 of each query, [B], as the evaluation counts it; `hidden` [B or 1, V] are no candidates."""
+    return per_user(top_ranks(p.copy(), hidden, asked.relevance), np.diff(asked.relevance.indptr))["ndcg@10"]
 
 
 def _had(asked: Queries) -> Bools:
     """[B, V]: what each user had, but for what is asked about."""
-    had = np.zeros((len(asked), asked.histories.n_items), np.bool_)
-    had[asked.histories.row_of, asked.histories.item] = True
+    had = had_mask(asked.histories, None)
     row = np.repeat(np.arange(len(asked)), np.diff(asked.relevance.indptr))
     had[row, asked.relevance.indices] = False
     return had

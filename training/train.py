@@ -79,7 +79,7 @@ def learn(
     config: NetConfig,
     *,
     following: Snapshot | None = None,
-    vector_space: str,
+    vector_space: str = "",
     outcomes: Outcomes | None = None,
     window_days: float = 28.0,
     device: str = "auto",
@@ -94,6 +94,7 @@ def learn(
     """Everything is learned from `trained` and from the answers of `validation`. Raises TrainingError.
 
     `following`: `trained` and the events of validation after it, step by step; None: the newest ones do not count more.
+    `vector_space`: its name, which is known only when the model is published.
     `outcomes`: what all users did after `trained`, for probabilities; without it none are calibrated.
     `window_days`: how far ahead it asks what users come back to, the validation window's length.
     `fitted`: a net that was trained on the same with the same config, so that only what uses it is learned.

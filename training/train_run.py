@@ -84,8 +84,6 @@ def train(
         parts.validation,
         config,
         following=parts.published,
-        # its number is only known when it is published, and a run that fails should leave no model behind
-        vector_space="",
         outcomes=parts.outcomes,
         window_days=options.validation_days,
         device=options.device,

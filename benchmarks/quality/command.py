@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -14,21 +13,7 @@ from rich.console import Console
 from benchmarks.quality.data_sets import data_set_of
 from graph.storage.cli_errors import explained
 from graph.storage.errors import BadInputError
-
-
-class ProtocolName(StrEnum):
-    TIME = "time"
-    LEAVE_ONE_OUT = "leave-one-out"
-
-
-class OrderName(StrEnum):
-    PUBLISHED = "published"
-    SHUFFLED = "shuffled"
-
-
-class SeenName(StrEnum):
-    INCLUDE = "include"
-    EXCLUDE = "exclude"
+from training.options import OrderName, OrderOption, ProtocolName, SeenName
 
 
 def benchmark_command(
@@ -37,9 +22,7 @@ def benchmark_command(
         typer.Argument(help="complete-journey, amazon-beauty, movielens-100k, or a mapping file of `penchant ingest`."),
     ],
     protocol: Annotated[ProtocolName | None, typer.Option(show_default="the data set's; time")] = None,
-    order: Annotated[
-        OrderName, typer.Option(help="leave-one-out: the source's order, or items of one day shuffled first.")
-    ] = OrderName.PUBLISHED,
+    order: OrderOption = OrderName.PUBLISHED,
     seen: Annotated[
         list[SeenName] | None,
         typer.Option(

@@ -44,7 +44,6 @@ def fit_own(job: Job, split: Split, about: About) -> Iterator[tuple[str, dict[Se
             split.validation,
             config,
             following=split.refreshed,
-            vector_space="",
             outcomes=split.validation_outcomes,
             window_days=(split.refreshed.as_of - split.trained.as_of) / DAY_US or WINDOW_DAYS,
             device=job.device,

@@ -1,21 +1,21 @@
 """A string of few values (a colour, a size), or a list of such: one column a label that the training window knows."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
 
 from graph.arrays import Bools, Float32s, Int64s
+from graph.features.state import Kept
 from graph.features.values import ITEMS_A_LABEL, MOST_LABELS, Kind, Values, labels_of
 from graph.hashing import hash_strings
 from graph.storage.errors import BadInputError
 
 
 @dataclass(frozen=True, eq=False)
-class Label:
+class Label(Kept):
     """`labels` int64 [L], ascending: hashes, so that the state is numbers alone."""
 
     kind: ClassVar[Kind] = "label"
@@ -48,13 +48,6 @@ class Label:
         x[row[found], place[found]] = 1
         norm = np.linalg.norm(x, axis=1, keepdims=True)
         return x / np.maximum(norm, 1), norm[:, 0] > 0
-
-    def state(self) -> dict[str, Any]:
-        return {"labels": self.labels}
-
-    @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> Self:
-        return cls(np.asarray(state["labels"]))
 
 
 def _hashes(labels: list[str]) -> Int64s:

@@ -3,13 +3,13 @@
 standard   (x - mean) / standard deviation          min_max   (x - min) / (max - min)
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 import numpy as np
 
 from graph.arrays import Bools, Float32s, Float64s
+from graph.features.state import Kept
 from graph.features.values import Kind, Values, number_of
 from graph.storage.errors import BadInputError
 
@@ -20,7 +20,7 @@ FARTHEST = 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class Number:
+class Number(Kept):
     """A value x becomes (x - centre) / reach."""
 
     kind: ClassVar[Kind] = "number"
@@ -49,13 +49,6 @@ class Number:
         known = np.isfinite(numbers)
         scaled = np.clip((np.where(known, numbers, self.centre) - self.centre) / self.reach, -FARTHEST, FARTHEST)
         return scaled.astype(np.float32)[:, None], known
-
-    def state(self) -> dict[str, Any]:
-        return {"centre": np.array(self.centre), "reach": np.array(self.reach)}
-
-    @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> Self:
-        return cls(float(state["centre"]), float(state["reach"]))
 
 
 def numbers_of(values: Values) -> Float64s:

@@ -4,9 +4,8 @@ Latent semantic analysis (Deerwester et al., 1990) over feature hashing (Weinber
 be kept, and a word that the training window never had weighs nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +13,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.utils.extmath import randomized_svd
 
 from graph.arrays import Bools, Float32s
+from graph.features.state import Kept
 from graph.features.values import Kind, Values, text_of
 from graph.storage.errors import BadInputError
 
@@ -23,7 +23,7 @@ _WORDS = HashingVectorizer(n_features=BUCKETS, ngram_range=(1, 2), alternate_sig
 
 
 @dataclass(frozen=True, eq=False)
-class Text:
+class Text(Kept):
     """`weight` float32 [BUCKETS], the inverse document frequency; `components` float32 [BUCKETS, R], scaled."""
 
     kind: ClassVar[Kind] = "text"
@@ -59,13 +59,6 @@ class Text:
         weighted = _weighted(_counts(values), self.weight)
         known = np.asarray(weighted.sum(axis=1)).ravel() > 0
         return np.asarray(weighted @ self.components, np.float32), known
-
-    def state(self) -> dict[str, Any]:
-        return {"weight": self.weight, "components": self.components}
-
-    @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> Self:
-        return cls(np.asarray(state["weight"]), np.asarray(state["components"]))
 
 
 def _counts(values: Values) -> sparse.csr_array:

@@ -1,13 +1,13 @@
 """A vector computed elsewhere (of a text, of a picture): centred, on one scale, reduced where it is wide."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from sklearn.decomposition import PCA
 
 from graph.arrays import Bools, Float32s
+from graph.features.state import Kept
 from graph.features.values import Kind, Values
 from graph.storage.errors import BadInputError
 
@@ -16,7 +16,7 @@ WIDEST = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Vector:
+class Vector(Kept):
     """A vector v [D] becomes (v - centre [D]) · components [D, R]."""
 
     kind: ClassVar[Kind] = "vector"
@@ -68,10 +68,3 @@ class Vector:
                 np.stack([values[place] for place in np.flatnonzero(known).tolist()]) - self.centre
             ) @ self.components
         return x, known
-
-    def state(self) -> dict[str, Any]:
-        return {"centre": self.centre, "components": self.components}
-
-    @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> Self:
-        return cls(np.asarray(state["centre"]), np.asarray(state["components"]))

@@ -12,7 +12,7 @@ Sparse answers leave most of the catalog level, and ties count against the targe
 distribution plus 0.001 × popularity: a full ranking, in which what a method says itself keeps its order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from graph.memories.popularity import popularity
 from graph.memories.recall import recall
 from graph.memories.transitions import transitions
 from graph.snapshot import Snapshot
+from graph.storage.errors import BadInputError
 
 TIE_BREAK = np.float32(1e-3)
 RECENT_DAYS = 28.0
@@ -134,6 +135,22 @@ BASELINES: dict[str, Callable[[Snapshot], Ranker]] = {
     "two-way-rules": fit_two_way_rules,
     "ease": fit_ease,
 }
+
+
+def require_baselines(names: Sequence[str]) -> None:
+    """BadInputError for a name that no baseline has."""
+    unknown = sorted(set(names) - set(BASELINES))
+    if unknown:
+        raise BadInputError(f"No baseline is called {unknown[0]!r}.", hint=f"There are {', '.join(BASELINES)}.")
+
+
+def fitted_baselines(
+    names: Sequence[str], column: str, events: Snapshot, stage: Callable[[str], None]
+) -> Iterator[Ranker]:
+    """One alive at a time: of a large catalog not all fit beside each other. `stage` is told which comes."""
+    for name in names:
+        stage(f"{name}, {column}")
+        yield BASELINES[name](events)
 
 
 DEFAULT_BASELINES = tuple(name for name in BASELINES if name != "two-way-rules")

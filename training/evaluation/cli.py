@@ -1,6 +1,5 @@
 """`penchant evaluate`: the command line around run.py; the table goes to stdout, progress to stderr."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,24 +9,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from graph.storage.cli_errors import explained
 from graph.storage.database import Database
-from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
-from graph.storage.times import parse_time
-
-
-class ProtocolName(StrEnum):
-    TIME = "time"
-    LEAVE_ONE_OUT = "leave-one-out"
-
-
-class OrderName(StrEnum):
-    PUBLISHED = "published"
-    SHUFFLED = "shuffled"
-
-
-class SeenName(StrEnum):
-    INCLUDE = "include"
-    EXCLUDE = "exclude"
+from training.options import (
+    ArtifactsOption,
+    AsOfOption,
+    BaselineOption,
+    DatabaseOption,
+    KnownAtOption,
+    OrderName,
+    OrderOption,
+    ProtocolName,
+    SeenName,
+    chosen_baselines,
+    moment,
+)
 
 
 def evaluate_command(
@@ -37,30 +32,22 @@ def evaluate_command(
     protocol: Annotated[
         ProtocolName, typer.Option(help="time: the newest days are the test. leave-one-out: each user's last event is.")
     ] = ProtocolName.TIME,
-    order: Annotated[
-        OrderName, typer.Option(help="leave-one-out: the source's order, or items of one day shuffled first.")
-    ] = OrderName.PUBLISHED,
+    order: OrderOption = OrderName.PUBLISHED,
     seen: Annotated[
         SeenName | None,
         typer.Option(help="A user's earlier items: candidates or not.", show_default="as the model was trained"),
     ] = None,
     holdout_days: Annotated[float, typer.Option(help="time: days before --as-of that are the test.")] = 28.0,
     validation_days: Annotated[float, typer.Option(help="time: days before the test kept from *as trained*.")] = 28.0,
-    as_of: Annotated[
-        str | None, typer.Option(help="Events before this time; no zone means UTC.", show_default="after the newest")
-    ] = None,
-    known_at: Annotated[str | None, typer.Option(help="Only what was known by then.", show_default="now")] = None,
-    baseline: Annotated[
-        list[str] | None, typer.Option(help="Only this baseline, or `none`; may be given several times.")
-    ] = None,
+    as_of: AsOfOption = None,
+    known_at: KnownAtOption = None,
+    baseline: BaselineOption = None,
     output: Annotated[Path, typer.Option(help="Folder for a JSON and an npz file per run.")] = Path("evaluations"),
     report: Annotated[
         Path | None, typer.Option(help="Folder for a page with pictures, index.html.", show_default="none")
     ] = None,
-    database: Annotated[
-        str | None, typer.Option(help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
-    ] = None,
-    artifacts: Annotated[Path | None, typer.Option(help="Folder of the models.", show_default="artifacts")] = None,
+    database: DatabaseOption = None,
+    artifacts: ArtifactsOption = None,
 ) -> None:
     """Rank the whole catalog for users whose next events are known, beside the baselines, in two columns.
 
@@ -92,7 +79,7 @@ def evaluate_command(
                         order=order.value,
                         seen=seen.value if seen else None,
                         model=model,
-                        baselines=DEFAULT_BASELINES if not baseline else tuple(b for b in baseline if b != "none"),
+                        baselines=chosen_baselines(baseline, DEFAULT_BASELINES),
                         holdout_days=holdout_days,
                         validation_days=validation_days,
                         as_of=moments["--as-of"],
@@ -115,14 +102,6 @@ def evaluate_command(
             from training.evaluation.page.evaluation import write_evaluation
 
             screen.print(f"page: {write_evaluation(found, report, artifacts or settings.artifacts)}")
-
-
-def moment(option: str, text: str | None) -> int | None:
-    """Microseconds. Raises BadInputError."""
-    try:
-        return None if text is None else parse_time(text)
-    except ValueError as error:
-        raise BadInputError(f"{option} {text}: {error}.", hint="Write it like 2026-01-31T12:00:00Z.") from error
 
 
 def _progress(console: Console) -> Progress:

@@ -1,10 +1,9 @@
 """`penchant cross-validate`: the command line around cross_validate.py; the table to stdout, progress to stderr."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,9 +11,21 @@ from rich.table import Table
 
 from graph.storage.cli_errors import explained
 from graph.storage.database import Database
-from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
-from training.evaluation.cli import OrderName, ProtocolName, SeenName, moment
+from training.options import (
+    AsOfOption,
+    BaselineOption,
+    DatabaseOption,
+    DeviceOption,
+    KnownAtOption,
+    OrderName,
+    OrderOption,
+    ProtocolName,
+    SeenName,
+    SettingsOption,
+    chosen_baselines,
+    moment,
+)
 from training.stages import stages_on
 
 if TYPE_CHECKING:
@@ -31,33 +42,22 @@ def cross_validate_command(
     protocol: Annotated[
         ProtocolName, typer.Option(help="--folds: test on the newest days, or on each user's last event.")
     ] = ProtocolName.TIME,
-    order: Annotated[
-        OrderName, typer.Option(help="leave-one-out: the source's order, or items of one day shuffled first.")
-    ] = OrderName.PUBLISHED,
+    order: OrderOption = OrderName.PUBLISHED,
     seen: Annotated[
         SeenName | None,
         typer.Option(help="A user's earlier items: candidates or not.", show_default="by whether users come back"),
     ] = None,
     holdout_days: Annotated[float, typer.Option(help="time: days of a test window.")] = 28.0,
     validation_days: Annotated[float, typer.Option(help="time: days before a test that choose epoch and gate.")] = 28.0,
-    as_of: Annotated[
-        str | None, typer.Option(help="Events before this time; no zone means UTC.", show_default="after the newest")
-    ] = None,
-    known_at: Annotated[str | None, typer.Option(help="Only what was known by then.", show_default="now")] = None,
-    baseline: Annotated[
-        list[str] | None, typer.Option(help="Only this baseline, or `none`; may be given several times.")
-    ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE, a setting of the net such as dim=64; may be given several times."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_of: AsOfOption = None,
+    known_at: KnownAtOption = None,
+    baseline: BaselineOption = None,
+    settings: SettingsOption = None,
+    device: DeviceOption = "auto",
     output: Annotated[
         Path, typer.Option(help="Folder for a JSON and an npz file per fold, summary.json and the page index.html.")
     ] = Path("cross-validation"),
-    database: Annotated[
-        str | None, typer.Option(help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
-    ] = None,
+    database: DatabaseOption = None,
 ) -> None:
     """Learn and judge several models in place of one: how much do the figures depend on who and when?
 
@@ -67,7 +67,6 @@ def cross_validate_command(
     """
     with explained():
         moments = {"--as-of": moment("--as-of", as_of), "--known-at": moment("--known-at", known_at)}
-        net = dict(map(_setting, setting or []))
         screen = Console(stderr=True)
         with stages_on(screen) as stages:
             stages.stage("loading")
@@ -76,7 +75,9 @@ def cross_validate_command(
             from training.evaluation.page.cross_validation import write_cross_validation
             from training.evaluation.page.write import require_writable
             from training.evaluation.spread import spreads, write_summary
+            from training.net_settings import parse_settings
 
+            net = parse_settings(settings or [])
             require_writable(output)
             store = Database(database or Settings().database_url)
             try:
@@ -90,7 +91,7 @@ def cross_validate_command(
                         protocol=protocol.value,
                         order=order.value,
                         seen=seen.value if seen else None,
-                        baselines=DEFAULT_BASELINES if not baseline else tuple(b for b in baseline if b != "none"),
+                        baselines=chosen_baselines(baseline, DEFAULT_BASELINES),
                         holdout_days=holdout_days,
                         validation_days=validation_days,
                         as_of=moments["--as-of"],
@@ -110,17 +111,6 @@ def cross_validate_command(
         out.print(_table(spreads(reports), len(reports)))
         screen.print(f"written: {written}")
         screen.print(f"page: {page}")
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """Numbers and lists as JSON has them; all else is a word."""
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise BadInputError(f"--set {text!r} is no setting.", hint="Write it like --set dim=64.")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 def _table(found: "Mapping[tuple[str, str], Mapping[str, Spread]]", folds: int) -> Table:

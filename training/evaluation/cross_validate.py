@@ -16,7 +16,7 @@ from graph.storage.database import Database
 from graph.storage.errors import BadInputError, ConflictError
 from graph.storage.times import DAY_US
 from training.code_revision import git_revision
-from training.evaluation.baselines import BASELINES, DEFAULT_BASELINES, Ranker
+from training.evaluation.baselines import DEFAULT_BASELINES, Ranker, fitted_baselines, require_baselines
 from training.evaluation.evaluate import Progress, evaluate
 from training.evaluation.folds import rolling_origins, user_folds
 from training.evaluation.protocols import AS_TRAINED, Order, Split, leave_one_out, time_split
@@ -121,7 +121,6 @@ def _fold(
         split.validation,
         config,
         following=split.refreshed,
-        vector_space="",
         outcomes=split.validation_outcomes,
         window_days=options.validation_days,
         device=device,
@@ -134,9 +133,7 @@ def _fold(
     def rankers(column: str, events: Snapshot) -> Iterator[Ranker]:
         stage(f"penchant, {column}")
         yield learned.mixture if column == AS_TRAINED else mixture_of(learned.model, events)
-        for name in options.baselines:
-            stage(f"{name}, {column}")
-            yield BASELINES[name](events)
+        yield from fitted_baselines(options.baselines, column, events, stage)
 
     columns = {column: rankers(column, events) for column, events in split.columns.items()}
     results = evaluate(split.test, columns, seen=seen, progress=progress)
@@ -146,7 +143,7 @@ def _fold(
         seen=seen,
         model_seed=config.seed,
         rivals=[learned.mixture.name],
-        config={"net": config.model_dump(mode="json"), "exclude_seen": learned.exclude_seen},
+        config={"net": learned.model.net.config.model_dump(mode="json"), "exclude_seen": learned.exclude_seen},
     )
 
 
@@ -155,9 +152,7 @@ def _check(options: Options) -> None:
         raise BadInputError("Ask for folds over users or for origins over time.", hint="Try --folds 5 or --origins 4.")
     if options.origins is not None and options.protocol != "time":
         raise BadInputError("Origins are cuts through time.", hint="Use --protocol time, or --folds.")
-    unknown = sorted(set(options.baselines) - set(BASELINES))
-    if unknown:
-        raise BadInputError(f"No baseline is called {unknown[0]!r}.", hint=f"There are {', '.join(BASELINES)}.")
+    require_baselines(options.baselines)
     if options.folds == 0 or options.origins == 0:
         raise BadInputError("There must be one at least.", hint="Try --folds 5 or --origins 4.")
 

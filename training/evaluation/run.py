@@ -11,7 +11,7 @@ from graph.storage.database import Database
 from graph.storage.errors import BadInputError, NotFoundError
 from graph.storage.times import DAY_US, format_time, parse_time
 from training.artifact import Artifact, load_artifact
-from training.evaluation.baselines import BASELINES, DEFAULT_BASELINES, Ranker
+from training.evaluation.baselines import DEFAULT_BASELINES, Ranker, fitted_baselines, require_baselines
 from training.evaluation.evaluate import Progress, evaluate
 from training.evaluation.foretold import Foretold, foretell
 from training.evaluation.protocols import Order, Split, leave_one_out, time_split
@@ -48,9 +48,7 @@ def run(
 ) -> Report:
     """Raises BadInputError for options that make no question, NotFoundError for a model that is not there,
     ArtifactError for one that is broken."""
-    unknown = sorted(set(options.baselines) - set(BASELINES))
-    if unknown:
-        raise BadInputError(f"No baseline is called {unknown[0]!r}.", hint=f"There are {', '.join(BASELINES)}.")
+    require_baselines(options.baselines)
     artifact = find_artifact(database, artifacts, options.model)
     stage("snapshot")
     snapshot = take_snapshot(database, as_of=options.as_of, known_at=options.known_at)
@@ -84,9 +82,7 @@ def run(
             outcomes = split.test_outcomes
             foretold.extend(foretell(model, artifact.calibration, outcomes, column, seen=seen, catalog=catalog))
             del model
-        for name in options.baselines:
-            stage(f"{name}, {column}")
-            yield BASELINES[name](events)
+        yield from fitted_baselines(options.baselines, column, events, stage)
 
     columns = {column: rankers(column, events) for column, events in split.columns.items()}
     results = evaluate(split.test, columns, seen=seen, progress=progress)

@@ -177,13 +177,13 @@ def test_the_command(store: Database, sqlite_url: str, tmp_path: Path, monkeypat
     assert len(summary["folds"]) == 2
     assert summary["results"][0]["metrics"]["ndcg@10"]["mean"] > 0
     assert (tmp_path / "out" / "index.html").stat().st_size > 10_000
-    assert json.loads((tmp_path / "out" / PLAN).read_text())["question"]["net"] == {"dim": 8, "epochs": 1}
+    assert json.loads((tmp_path / "out" / PLAN).read_text())["question"]["net"] == {"dim": "8", "epochs": "1"}
 
 
 def test_what_the_command_cannot_use(sqlite_url: str, sqlite_database: Database, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "No report can be written" in command("--folds", "2", "--output", str(tmp_path / "file"), code=2)
-    assert "is no setting" in command("--folds", "2", "--set", "dim", code=2)
+    assert "sets nothing" in command("--folds", "2", "--set", "dim", code=2)
     assert "--as-of" in command("--folds", "2", "--as-of", "yesterday", code=2)
     out = ["--output", str(tmp_path / "out"), "--database", sqlite_url]
     assert "folds over users or for origins" in " ".join(command(*out, code=2).split())

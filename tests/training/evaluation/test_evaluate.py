@@ -1,7 +1,6 @@
 """The evaluator credits an oracle fully, a cheat not at all, and nobody can change what it asks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from graph.histories import Histories
 from graph.snapshot import Snapshot
 from graph.storage.errors import PenchantError
 from graph.storage.times import DAY_US
+from tests.training.evaluation.scripted import Scripted
 from training.evaluation.baselines import BASELINES
 from training.evaluation.evaluate import evaluate
 from training.evaluation.protocols import Split, time_split
@@ -17,17 +17,6 @@ from training.evaluation.queries import Seen
 
 Make = Callable[..., Snapshot]
 V = 40
-
-
-@dataclass
-class Scripted:
-    """A ranker that answers with whatever the function says."""
-
-    name: str
-    answer: Callable[[Histories, np.ndarray], np.ndarray]
-
-    def scores(self, histories: Histories, now_us: np.ndarray) -> np.ndarray:
-        return self.answer(histories, now_us)
 
 
 @pytest.fixture

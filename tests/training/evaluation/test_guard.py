@@ -1,7 +1,7 @@
 """Cheats: who has seen the answers, or reaches for them, earns nothing or is refused."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from graph.histories import Histories, histories_of
 from graph.snapshot import Snapshot
 from graph.storage.errors import BadInputError
 from graph.storage.times import DAY_US
+from tests.training.evaluation.scripted import Scripted
 from training.evaluation.baselines import BASELINES
 from training.evaluation.evaluate import evaluate
 from training.evaluation.protocols import AS_TRAINED, Split, leave_one_out, time_split
@@ -18,17 +19,6 @@ from training.evaluation.queries import Queries, Seen
 
 Make = Callable[..., Snapshot]
 V = 40
-
-
-@dataclass
-class Scripted:
-    """A ranker that answers with whatever the function says."""
-
-    name: str
-    answer: Callable[[Histories, np.ndarray], np.ndarray]
-
-    def scores(self, histories: Histories, now_us: np.ndarray) -> np.ndarray:
-        return self.answer(histories, now_us)
 
 
 @pytest.fixture
