@@ -213,9 +213,9 @@ def _activity(axes: Axes, snapshot: Snapshot) -> None:
                 align="edge",
             )
             bottom = bottom + count
-    locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]  # matplotlib has no types there
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # matplotlib has no types there
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_ylabel(f"per {_span(edges[1] - edges[0])}", color=_FAINT, fontsize=9)
     axes.legend(fontsize=8, frameon=False, labelcolor=_INK, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0))

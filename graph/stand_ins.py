@@ -53,7 +53,7 @@ def stand_ins(snapshot: Snapshot, pace: Pace, features: Float32s | None, widths:
     alike.data **= SHARPNESS
     local = rows_to_distributions(alike).tocoo()
     weights = csr_array((local.data, (rows[local.row], columns[local.col])), shape=(len(known), len(known)))
-    return StandIns(weights.astype(np.float32), novelty(pace))
+    return StandIns(weights.astype(np.float32), novelty(pace, snapshot.item_exists))
 
 
 def known_items(pace: Pace) -> Bools:
@@ -61,19 +61,21 @@ def known_items(pace: Pace) -> Bools:
     return pace.ever > 0
 
 
-def novelty(pace: Pace) -> float:
+def novelty(pace: Pace, exists: Bools) -> float:
     """How much less likely a new item is than a known one, from how often the newest events were an item's first.
 
-    Were new items taken like others, their share of the events would be their share of the catalog.
+    Were new items taken like others, their share of the events would be their share of the catalog, of which `exists`
+    [V] tells: what appears later, or is gone, nobody could have taken.
     """
     known = known_items(pace)
-    if known.all() or not known.any():
+    new = int((exists & ~known).sum())
+    if not new or not known.any():
         return 1.0
     when = pace.minutes
     recent = when > np.quantile(when, 1 - NEWEST)
     starts = np.concatenate([[0], np.cumsum(pace.ever)[:-1]])[known]
     taken = recent[starts].sum() / max(int(recent.sum()), 1)
-    return float(np.clip(taken / (1 - known.mean()), LEAST_NOVELTY, 1.0))
+    return float(np.clip(taken / (new / (new + int(known.sum()))), LEAST_NOVELTY, 1.0))
 
 
 def _content(snapshot: Snapshot, features: Float32s | None, widths: tuple[int, ...]) -> Csr:

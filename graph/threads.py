@@ -42,4 +42,4 @@ def ahead(pieces: Iterable[R]) -> Iterator[R]:
         waiting = pool.submit(next, source, end)
         while (piece := waiting.result()) is not end:
             waiting = pool.submit(next, source, end)
-            yield piece  # type: ignore[misc]
+            yield piece  # type: ignore[misc]  # a piece, for it is not the end

@@ -113,7 +113,7 @@ class EventWriter:
     def _write(self, group: list[_Batch]) -> None:
         try:
             written = self._append(pa.concat_tables([batch.events for batch in group]))
-        except Exception as error:
+        except Exception as error:  # whatever it is, the batches that caused nothing are still written
             if len(group) > 1 and not isinstance(error, PenchantError):
                 log.error("a group of batches could not be written, trying each alone", exc_info=error)
                 for batch in group:

@@ -7,7 +7,7 @@ artifacts/m7.12/       manifest.json and what was rebuilt from the events of its
     item_vectors.npy [V, dim]  category_vectors.npy [C, dim]
     user_vectors.npy [U, K, dim]  user_weights.npy [U, K]
     popularity.npy [V]  memories.json  memories/*.npy  gate.json
-    pace.npy  ranker.json  ranker/*.npy               the last two only where there is a ranker
+    pace.npy  novelty.npy [1]  ranker.json  ranker/*.npy   the last two only where there is a ranker
     segments.json  segment_*.npy
     calibration.json                                 only where probabilities were calibrated
 """
@@ -34,7 +34,7 @@ from training.calibration import Calibration, read_calibration
 from training.config import NetConfig
 from training.gate import Gate, read_gate
 from training.memories import Memory, read_memories
-from training.mixture import Mixture, ranker_features
+from training.mixture import Mixture, ranker_features, sources_of
 from training.mixture_net import NetSource
 from training.model import InterestNet
 from training.new_items import prior_of
@@ -71,6 +71,7 @@ class Artifact:
     gate: Gate
     ranker: Ranker | None
     pace: Pace
+    novelty: float
     segments: Segments
     calibration: Calibration
 
@@ -111,11 +112,14 @@ class Artifact:
     def mixture(self) -> Mixture:
         """The whole model as of this revision: what scores and ranks. Raises ArtifactError when parts do not fit."""
         facts = facts_of(self.pace, self.item_vectors, np.stack(self.item_categories.nonzero()), self.category_parent)
-        net = NetSource(self.net, self.item_vectors, prior_of(self.pace))
-        mixture = Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker, self.near, self.recency)
-        if self.ranker is not None and self.ranker.names != ranker_features(mixture.sources):
+        net = NetSource(self.net, self.item_vectors, prior_of(self.pace, self.novelty))
+        self.require_ranker()
+        return Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker, self.near, self.recency)
+
+    def require_ranker(self) -> None:
+        """Raises ArtifactError where there is a ranker that reads other features than this version has."""
+        if self.ranker is not None and self.ranker.names != ranker_features(sources_of(self.memories)):
             raise broken(self.path / "ranker.json", "reads other features than this version of penchant has")
-        return mixture
 
 
 def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
@@ -152,9 +156,18 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
         gate=read_gate(path),
         ranker=read_ranker(path),
         pace=read_pace(path, n_items),
+        novelty=_read_novelty(path / "novelty.npy"),
         segments=read_segments(path, dim, n_users),
         calibration=read_calibration(path),
     )
+
+
+def _read_novelty(path: Path) -> float:
+    """1, all items alike, in a revision of 0.1.0."""
+    share = float(read_array(path, shape=(1,))[0]) if path.exists() else 1.0
+    if not 0 < share <= 1:
+        raise broken(path, f"is {share} and no share")
+    return share
 
 
 def _check_files(path: Path, manifest: Manifest, *, verify: bool) -> None:

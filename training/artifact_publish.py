@@ -58,6 +58,7 @@ class Revision:
     gate: Gate
     ranker: Ranker | None
     pace: Pace
+    novelty: float
     segments: Segments
     kinds: tuple[KindEntry, ...]
     as_of: int
@@ -158,6 +159,7 @@ def _write_content(folder: Path, r: Revision) -> None:
     write_memories(folder, r.memories)
     write_gate(folder, r.gate)
     write_ranker(folder, r.ranker, r.pace)
+    write_array(folder / "novelty.npy", np.array([r.novelty]))
     write_calibration(folder, r.calibration)
     write_segments(folder, r.segments)
 

@@ -1,12 +1,13 @@
 """What a user dislikes is pushed down, and what is like it a little: p'(i) = p(i) · exp(-push(i)) / Z.
 
-    push(i) = OWN · s(i)  +  near · Σ_d s(d) · max(0, alike(i, d))²      over the items d ≠ i that the user dislikes
+    push(i) = OWN · s(i)  +  near · Σ_d s(d) · max(0, alike(i, d))²      over items d ≠ i
 
-s is the strength of the user's dislikes of an item as of now (`graph/meaning.py`: weight, points below the middle,
-half-life), less the share that newer events take back: so many purchases' worth of them as have happened since, one
-being enough for all of it. Likeness is that of likeness.py. p' is a distribution again, and what a source contributed
-to p it contributes to p' in the same share. OWN makes an item 400 times less probable for one dislike of weight 1;
-`near` is learned from what users with dislikes did next (aversion_fit.py), NEAR where there are too few.
+The sum is over the REACHING strongest dislikes. s is the strength of the user's dislikes of an item as of now
+(`graph/meaning.py`: weight, points below the middle, half-life), less the share that newer events take back: so many
+purchases' worth of them as have happened since, one being enough for all of it. Likeness is that of likeness.py. p' is
+a distribution again, and what a source contributed to p it contributes to p' in the same share. OWN makes an item 400
+times less probable for one dislike of weight 1; `near` is learned from what users with dislikes did next
+(aversion_fit.py), NEAR where there are too few.
 """
 
 from collections.abc import Iterator
@@ -16,9 +17,12 @@ import numpy as np
 from graph.arrays import Float32s, Float64s, Int32s, Int64s
 from graph.histories import Histories
 from training.likeness import Likeness
+from training.mixture_net import strongest_of
 
 OWN = 6.0
 NEAR = 1.0
+REACHING = 50
+"""Dislikes of a user that reach like items, the strongest: each costs memory for every item of the catalog."""
 MOST = 30.0
 """No push is harder, however many dislikes there are."""
 NEAR_DISLIKES = "near_dislikes"
@@ -30,13 +34,15 @@ def averted(
 ) -> Float32s:
     """p' of p [B, M], in place; M are `items` (None: the whole catalog)."""
     for row, disliked, strength in _who_dislikes(histories, now_us):
-        alike = near * np.maximum(likeness.between(items, disliked), 0) ** 2
-        push = alike @ strength.astype(np.float32)
         place, known = disliked, np.ones(len(disliked), np.bool_)
         if items is not None:
             place = np.minimum(np.searchsorted(items, disliked), max(len(items) - 1, 0)).astype(np.int32)
             known = items[place] == disliked
-        push[place[known]] += (OWN - alike[place[known], np.flatnonzero(known)]) * strength[known]
+        reaching = strongest_of(strength, REACHING)
+        alike = np.maximum(likeness.between(items, disliked[reaching]), 0) ** 2
+        alike[place[reaching][known[reaching]], np.flatnonzero(known[reaching])] = 0
+        push = near * (alike @ strength[reaching].astype(np.float32))
+        push[place[known]] += OWN * strength[known].astype(np.float32)
         left = p[row].astype(np.float64) * np.exp(-np.minimum(push, MOST).astype(np.float64))
         elsewhere = 0.0 if items is None else max(1 - float(p[row].sum(dtype=np.float64)), 0.0)
         p[row] = left / max(left.sum() + elsewhere, np.finfo(np.float32).tiny)

@@ -33,7 +33,7 @@ def load_checkpoint(folder: Path, config: dict[str, Any]) -> dict[str, Any] | No
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+    except Exception as error:  # of a broken file torch.load raises whatever it trips over
         raise TrainingError(
             f"the checkpoint {path} cannot be read: {error}", hint="Delete it and train anew."
         ) from error

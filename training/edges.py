@@ -16,7 +16,7 @@ from training.item_graph import Adjacency
 
 def edge_products(q: Tensor, k: Tensor, edges: Adjacency) -> Tensor:
     """q_i · k_j for each edge (i, j), in the order of the matrix: `[n, d]`, `[m, d] -> [E]`."""
-    products: Tensor = _Products.apply(q.contiguous(), k.contiguous(), edges)  # type: ignore[no-untyped-call]
+    products: Tensor = _Products.apply(q.contiguous(), k.contiguous(), edges)  # type: ignore[no-untyped-call]  # torch has no types there
     return products
 
 
@@ -28,7 +28,7 @@ def edge_softmax(logits: Tensor, edges: Adjacency) -> Tensor:
 
 def edge_means(weights: Tensor, x: Tensor, edges: Adjacency) -> Tensor:
     """Σ_j w_ij x_j with other weights `[E]` on the same edges: `[m, dim] -> [n, dim]`."""
-    means: Tensor = _Means.apply(weights.contiguous(), x.contiguous(), edges)  # type: ignore[no-untyped-call]
+    means: Tensor = _Means.apply(weights.contiguous(), x.contiguous(), edges)  # type: ignore[no-untyped-call]  # torch has no types there
     return means
 
 

@@ -178,10 +178,10 @@ def _by_cross_entropy(gate: Gate, data: Candidates, objectives: list[Objective])
         optimiser.zero_grad()
         p = torch.bmm(data.p, _weights(gate, features, speaks, weight, bias).unsqueeze(2)).squeeze(2)
         loss = sum((_cross_entropy(p, objective) for objective in objectives), L2 * (weight**2).sum())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types there
         return loss
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    optimiser.step(closure)  # type: ignore[no-untyped-call]  # torch has no types there
     return replace(gate, weight=weight.detach().numpy().astype(float), bias=bias.detach().numpy().astype(float))
 
 

@@ -55,13 +55,13 @@ class Adjacency:
         rows.sort_indices()
         number = csr_array((np.arange(rows.nnz), rows.indices, rows.indptr), shape=rows.shape).T.tocsr()
         number.sort_indices()
-        order = torch.from_numpy(number.data).to(device)
-        return cls(_to_torch(rows, device), _to_torch(rows.T.tocsr(), device), order)
+        turned = csr_array((rows.data[number.data], number.indices, number.indptr), shape=number.shape)
+        return cls(_to_torch(rows, device), _to_torch(turned, device), torch.from_numpy(number.data).to(device))
 
     def mean(self, x: Tensor) -> Tensor:
         """`[m, dim] -> [n, dim]`, always in float32: half precision has no sparse kernels."""
         with torch.autocast(x.device.type, enabled=False):
-            mean: Tensor = _Product.apply(x.float(), self.matrix, self.transposed)  # type: ignore[no-untyped-call]
+            mean: Tensor = _Product.apply(x.float(), self.matrix, self.transposed)  # type: ignore[no-untyped-call]  # torch has no types there
         return mean
 
     @cached_property
@@ -84,7 +84,7 @@ class ItemGraph:
     categories: Adjacency
     relations: tuple[tuple[Adjacency, ...], ...]
     features: Tensor | None = None
-    """`[V, 2 F]`, scaled; None where the config names none."""
+    """`[V, W + F]`, as a FeatureEncoder gives them; None where the config names none."""
 
 
 def read_graph(graph: HeteroData, config: NetConfig, device: torch.device) -> ItemGraph:

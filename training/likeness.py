@@ -7,11 +7,10 @@ like everything. Only two numbers an item are kept beside the vectors, which may
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from graph.arrays import Float32s, Int32s, Int64s
 from graph.histories import Histories
-from graph.memories.incidence import users_by_items
+from training.profiles import directions_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +36,7 @@ class Likeness:
         return alike
 
     def _profiles(self, histories: Histories) -> Float32s:
-        had = csr_array(users_by_items(histories))
-        occurring, column = np.unique(had.indices, return_inverse=True)
-        had = csr_array((had.data, column, had.indptr), shape=(had.shape[0], len(occurring)))
-        total = np.asarray(had @ ((self.vectors[occurring] - self.mean) / self.away[occurring, None]), np.float32)
-        unit: Float32s = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), np.float32(1e-12))
-        return unit
+        return directions_of(histories, lambda items: (self.vectors[items] - self.mean) / self.away[items, None])
 
     def between(self, items: Int64s | None, others: Int32s) -> Float32s:
         """[M, D], -1 to 1; `items` None: all."""

@@ -91,7 +91,7 @@ class Mixture:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        return NET, *(memory.name for memory in self.memories), POPULARITY
+        return sources_of(self.memories)
 
     def with_gate(self, gate: Gate) -> "Mixture":
         return replace(self, gate=gate)
@@ -273,6 +273,11 @@ class Mixture:
     @cached_property
     def _popular(self) -> Int64s:
         return strongest_of(self.popularity, UNION)
+
+
+def sources_of(memories: Sequence[Memory]) -> tuple[str, ...]:
+    """What the columns of everything by source are called."""
+    return NET, *(memory.name for memory in memories), POPULARITY
 
 
 def pieces_of(n: int, n_items: int) -> list[Int64s]:

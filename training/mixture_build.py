@@ -17,10 +17,11 @@ from torch_geometric.data import HeteroData
 from graph.arrays import Float32s
 from graph.build import build_graph
 from graph.features.encoder import FeatureEncoder, add_features
-from graph.histories import Histories, histories_of
+from graph.histories import histories_of
 from graph.memories.pace import Pace, pace_of
 from graph.schema import CATEGORY, ITEM
 from graph.snapshot import Snapshot
+from graph.stand_ins import novelty
 from graph.storage.errors import ArtifactError
 from graph.taxonomy import ancestors_matrix
 from training.artifact_manifest import KindEntry
@@ -97,7 +98,7 @@ def mixture_of(
     vectors = lend_vectors(item_vectors_of(model.net, graph), lent)
     stage("memories")
     return Mixture(
-        net=NetSource(model.net, vectors, prior_of(pace)),
+        net=NetSource(model.net, vectors, prior_of(pace, novelty(pace, snapshot.item_exists))),
         memories=tuple(lend_memory(memory, lent) for memory in refit(model.memories, snapshot)),
         popularity=popular(histories, snapshot.as_of, model.popularity_half_life_days),
         gate=model.gate,
@@ -136,7 +137,7 @@ def revision_of(
     """Everything that a revision's folder holds. A model without segments gets them found here."""
     histories = histories_of(snapshot)
     stage("user vectors")
-    users, weights = supported(user_vectors_of(mixture.net, histories), mixture.net.vectors, histories)
+    users, weights = supported(mixture.net.users(histories), mixture.net.vectors, histories)
     stage("segments")
     single = profiles(mixture.net.vectors, histories)
     if model.segments is None:
@@ -161,6 +162,7 @@ def revision_of(
         gate=mixture.gate,
         ranker=mixture.ranker,
         pace=mixture.facts.pace,
+        novelty=novelty(mixture.facts.pace, snapshot.item_exists),
         calibration=model.calibration,
         segments=segments,
         kinds=model.kinds,
@@ -171,13 +173,6 @@ def revision_of(
         config=config,
         metrics=metrics,
     )
-
-
-def user_vectors_of(net: NetSource, histories: Histories) -> Float32s:
-    """[U, K, dim] of all users; 0 for one without history, of whom the net knows nothing."""
-    vectors = net.users(histories)
-    vectors[histories.lengths == 0] = 0
-    return vectors
 
 
 def category_vectors_of(mixture: Mixture, snapshot: Snapshot) -> Float32s:

@@ -68,15 +68,13 @@ class Trial:
     learned_from: Int32s
 
 
-def fit_ranker(mixture: Mixture, queries: Queries, *, exclude_seen: bool, seed: int = 0) -> Ranker | None:
-    """None where it would not help. The net and the memories of `mixture` must know nothing of what the queries ask."""
-    return fit_and_try(mixture, queries, exclude_seen=exclude_seen, seed=seed)[0]
-
-
-def fit_and_try(
+def fit_ranker(
     mixture: Mixture, queries: Queries, *, exclude_seen: bool, seed: int = 0
 ) -> tuple[Ranker | None, Trial | None]:
-    """`fit_ranker` with its trial, None where there was none."""
+    """None where it would not help, and its trial, None where there was none.
+
+    The net and the memories of `mixture` must know nothing of what the queries ask.
+    """
     if len(queries) < FEWEST_QUERIES:
         return None, None
     data = collect(mixture, queries)
@@ -150,7 +148,7 @@ def _fitted(names: tuple[str, ...], data: Data, *, exclude_seen: bool, seed: int
                 x = ((data.x[rows] - mean) / scale).clamp(-5, 5)
                 loss = _cross_entropy(data.log_p[rows] + net(x).squeeze(2), objective, rows)
                 optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no types there
                 optimiser.step()
                 pace.step()
     layers = [part for part in net if isinstance(part, nn.Linear)]

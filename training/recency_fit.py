@@ -1,13 +1,16 @@
 """How much the newest events count, learned from what users did next in the validation window, step by step."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
-from graph.arrays import Bools, Float32s, Float64s
+from graph.arrays import Float64s
 from graph.histories import Histories, histories_of
 from graph.snapshot import Snapshot
 from training.evaluation.metrics import per_user, top_ranks
 from training.evaluation.queries import Queries, queries_of
-from training.mixture import Mixture
+from training.mixture import Mixture, pieces_of
 from training.ranker import had_mask
 from training.recency import ALIKE, NEWEST, Recency
 
@@ -22,21 +25,14 @@ BEYOND_DOUBT = 2.0
 
 def fit_recency(mixture: Mixture, trained: Snapshot, following: Snapshot, *, exclude_seen: bool) -> Recency:
     """The setting under which what came next ranks best. `following` holds the events after those of `trained`."""
-    most = min(MOST, max(1, CELLS // max(1, len(trained.items))))
-    asked = next_steps(histories_of(trained), following, most)
+    n_items = len(trained.items)
+    most = int(np.clip(CELLS // max(1, n_items), ENOUGH, MOST))
+    asked = next_steps(histories_of(trained), following, most).under("exclude" if exclude_seen else "include")
     if len(asked) < ENOUGH:
         return ALIKE
-    p, _ = mixture.ordered(asked.histories, asked.now_us)
-    newest, _ = mixture.ordered(asked.histories.last(NEWEST), asked.now_us, personal=True)
-    hidden = _had(asked) if exclude_seen else np.zeros((1, len(trained.items)), np.bool_)
-
-    def gain(setting: Recency) -> Float64s:
-        share = setting(asked.histories, asked.now_us, mixture.net.likeness)[:, None].astype(np.float32)
-        return _ndcg((1 - share) * p + share * newest, asked, hidden)
-
-    without = gain(ALIKE)
     settings = [Recency(top, half_life) for top in TOPS for half_life in HALF_LIVES_DAYS]
-    gains = [gain(setting) - without for setting in settings]
+    parts = [_gains(mixture, asked.select(rows), settings, exclude_seen) for rows in pieces_of(len(asked), n_items)]
+    gains = np.concatenate(parts, axis=1)
     best = max(gains, key=np.mean)
     error = best.std() / np.sqrt(len(asked))
     if best.mean() <= BEYOND_DOUBT * error:
@@ -58,20 +54,24 @@ def next_steps(before: Histories, following: Snapshot, most: int) -> Queries:
     target = lived.offsets[:-1] + place
     step = np.repeat(lived.step[target], lived.lengths)
     row, earlier, relevant = lived.row_of, lived.step < step, lived.step == step
-    histories = lived.oldest(np.bincount(row[earlier], minlength=len(users)))
+    # Dislikes are no part of the question, and some of these came after it.
+    histories = replace(lived.oldest(np.bincount(row[earlier], minlength=len(users))), against=None)
     catalog = np.ones(lived.n_items, np.bool_)
     now_us = lived.occurred_at[target]
     return queries_of(users, histories, now_us, row[relevant].astype(np.int64), lived.item[relevant], catalog)
 
 
-def _ndcg(p: Float32s, asked: Queries, hidden: Bools) -> Float64s:
-    """NDCG@10 of each query, [B], as the evaluation counts it; `hidden` [B or 1, V] are no candidates."""
-    return per_user(top_ranks(p.copy(), hidden, asked.relevance), np.diff(asked.relevance.indptr))["ndcg@10"]
+def _gains(mixture: Mixture, asked: Queries, settings: Sequence[Recency], exclude_seen: bool) -> Float64s:
+    """What each setting gains in NDCG@10 over doing without, [settings, B]."""
+    histories, now_us = asked.histories, asked.now_us
+    p, _ = mixture.ordered(histories, now_us)
+    newest, _ = mixture.ordered(histories.last(NEWEST), now_us, personal=True)
+    hidden = had_mask(histories, None) if exclude_seen else np.zeros((1, p.shape[1]), np.bool_)
 
+    def ndcg(setting: Recency) -> Float64s:
+        share = setting(histories, now_us, mixture.net.likeness)[:, None].astype(np.float32)
+        ranks = top_ranks((1 - share) * p + share * newest, hidden, asked.relevance)
+        return per_user(ranks, np.diff(asked.relevance.indptr))["ndcg@10"]
 
-def _had(asked: Queries) -> Bools:
-    """[B, V]: what each user had, but for what is asked about."""
-    had = had_mask(asked.histories, None)
-    row = np.repeat(np.arange(len(asked)), np.diff(asked.relevance.indptr))
-    had[row, asked.relevance.indices] = False
-    return had
+    without = ndcg(ALIKE)
+    return np.stack([ndcg(setting) - without for setting in settings])

@@ -19,7 +19,8 @@ POPULARITY_HALF_LIFE = "popularity_half_life_days"
 
 
 def model_of(artifact: Artifact) -> Model:
-    """What of a revision belongs to its model."""
+    """What of a revision belongs to its model. Raises ArtifactError for a ranker of another version of penchant."""
+    artifact.require_ranker()
     return Model(
         net=artifact.net,
         gate=artifact.gate,
@@ -33,11 +34,6 @@ def model_of(artifact: Artifact) -> Model:
         calibration=artifact.calibration,
         recency=artifact.recency,
     )
-
-
-def load_mixture(artifact: Artifact) -> Mixture:
-    """The whole model as of the artifact's own revision: what the server scores and ranks with."""
-    return artifact.mixture
 
 
 def model_ranker(artifact: Artifact, column: Snapshot) -> Mixture:

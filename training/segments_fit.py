@@ -153,4 +153,4 @@ def _names(names: pa.StringArray, snapshot: Snapshot, categories: list[int]) -> 
 
 
 def _id(vector_space: str, number: int) -> str:
-    return "s-" + hashlib.blake2b(f"{vector_space}/{number}".encode(), digest_size=6).hexdigest()
+    return "s-" + hashlib.blake2b(f"{vector_space}/profiles/{number}".encode(), digest_size=6).hexdigest()

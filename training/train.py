@@ -17,6 +17,7 @@ from graph.features.screening import screened
 from graph.histories import Histories, histories_of
 from graph.memories.pace import pace_of
 from graph.snapshot import Snapshot
+from graph.stand_ins import novelty
 from graph.storage.errors import BadInputError
 from training.aversion_fit import fit_near
 from training.calibration import Calibration
@@ -28,11 +29,11 @@ from training.fit import FitResult, Progress, fit
 from training.gate_fit import fit_gate, neutral_gate
 from training.leave_out import NOTHING, LeaveOut
 from training.memories_fit import choose_memories, choose_popularity, popular, sample
-from training.mixture import NET, POPULARITY, Mixture
+from training.mixture import Mixture, sources_of
 from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
 from training.mixture_net import NetSource, item_vectors_of
 from training.new_items import lend_memory, lend_vectors, prior_of, stand_ins_of
-from training.ranker_fit import Trial, fit_and_try
+from training.ranker_fit import Trial, fit_ranker
 from training.recency_fit import fit_recency
 from training.validation import Validation
 
@@ -128,13 +129,12 @@ def learn(
     memories = tuple(lend_memory(memory, lent) for memory in leave_out.memories_of(chosen))
     half_life = choose_popularity(histories, validation, trained.as_of)
     stage("gate")
-    sources = (NET, *(memory.name for memory in memories), POPULARITY)
     vectors = lend_vectors(item_vectors_of(net, graph), lent)
     mixture = Mixture(
-        net=NetSource(net, vectors, prior_of(pace)),
+        net=NetSource(net, vectors, prior_of(pace, novelty(pace, trained.item_exists))),
         memories=memories,
         popularity=popular(histories, trained.as_of, half_life),
-        gate=neutral_gate(sources, 2 + 2 * len(memories)),
+        gate=neutral_gate(sources_of(memories), 2 + 2 * len(memories)),
         facts=item_facts(trained, pace, vectors),
     )
     mixture = leave_out.silenced(mixture)
@@ -146,7 +146,7 @@ def learn(
     if not leave_out.ranker:
         stage("ranker")
         some = sample(validation, RANKER_QUERIES)
-        ranker, trial = fit_and_try(mixture, some, exclude_seen=exclude_seen, seed=config.seed)
+        ranker, trial = fit_ranker(mixture, some, exclude_seen=exclude_seen, seed=config.seed)
         mixture = mixture.with_ranker(ranker)
     mixture = mixture.with_near(fit_near(mixture, validation))
     if following is not None:

@@ -121,17 +121,19 @@ def parts_of(snapshot: Snapshot, options: Options) -> Parts:
         return Parts(
             split.trained, split.validation, split.validation_outcomes, split.refreshed, _settings(options, split)
         )
-    end = snapshot.newest_end - round(options.holdout_days * DAY_US)
+    # Later than that there may be retractions, but nothing that anybody did.
+    newest = snapshot.newest_end
+    end = newest - round(options.holdout_days * DAY_US)
     window = round(options.validation_days * DAY_US)
     if options.holdout_days < 0 or window <= 0:
         raise BadInputError("Windows of training must be longer than nothing.", hint="Try --holdout-days 28.")
     if options.holdout_days:
-        split = time_split(snapshot, test_start=end, validation_days=options.validation_days)
+        split = time_split(snapshot, test_start=end, test_end=newest, validation_days=options.validation_days)
         return Parts(
             split.trained, split.validation, split.validation_outcomes, split.refreshed, _settings(options, split)
         )
     # Nothing is held out: the newest window validates, and stands where a test would.
-    split = time_split(snapshot, test_start=end - window, validation_days=options.validation_days)
+    split = time_split(snapshot, test_start=end - window, test_end=newest, validation_days=options.validation_days)
     return Parts(split.refreshed, split.test, split.test_outcomes, snapshot, _settings(options, split))
 
 

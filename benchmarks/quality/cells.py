@@ -68,7 +68,7 @@ def write_cell(path: Path, cell: Cell, per_user: Mapping[str, Float64s]) -> None
     """The JSON comes last and at once: where it stands, the cell is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if per_user:
-        np.savez_compressed(path.with_suffix(".npz"), **per_user)  # type: ignore[arg-type]
+        np.savez_compressed(path.with_suffix(".npz"), **per_user)  # type: ignore[arg-type]  # numpy's own keyword might be among the names
     draft = path.with_suffix(".draft")
     draft.write_text(cell.model_dump_json(indent=1) + "\n", encoding="utf-8")
     draft.replace(path)

@@ -24,6 +24,7 @@ from benchmarks.quality.measure import load
 from graph.arrays import Float32s, Int64s
 from graph.histories import Histories
 from graph.snapshot import take_snapshot
+from graph.storage.cli_errors import explained
 from graph.storage.database import Database
 from training.code_revision import git_revision
 from training.evaluation.baselines import BASELINES, DEFAULT_BASELINES, Ranker
@@ -35,6 +36,7 @@ from training.evaluation.short_histories import LENGTHS, known_for, newest
 from training.memories_fit import sample
 from training.mixture_build import mixture_of
 from training.mixture_net import NetSource
+from training.net_settings import parse_settings
 from training.train import Learned, config_for, learn
 
 METRICS = ("ndcg@10", "recall@10")
@@ -106,18 +108,29 @@ def main() -> None:
     )
     parser.add_argument("--part", choices=("test", "validation"), default="test")
     parser.add_argument("--share", type=float, default=SHARE, help="how many of the items are held out")
-    parser.add_argument("--net", type=json.loads, default={}, help="settings of the net, e.g. '{\"dim\": 64}'")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the net")
     parser.add_argument("--users", type=int, default=EVERY, help="at most so many a question, drawn with a fixed seed")
     parser.add_argument("--folder", type=Path, default=Path("var/quality"))
-    given = parser.parse_args()
+    with explained():
+        measure(parser.parse_args())
+
+
+def measure(given: argparse.Namespace) -> None:
     data_set = data_set_of(given.data_set)
     folder = given.folder.resolve() / data_set.name
     database = Database(load(data_set, given.folder.resolve(), given.data, Console(stderr=True)))
-    cold = cold_items(take_snapshot(database, as_of=None), part=given.part, share=given.share)
-    database.close()
+    try:
+        cold = cold_items(take_snapshot(database, as_of=None), part=given.part, share=given.share)
+    finally:
+        database.close()
     split = trained_on(cold.known)
-    config = config_for(split.trained, given.net)
-    learned = learn(split.trained, split.validation, config, vector_space="m1", stage=lambda name: print(f"… {name}"))
+    learned = learn(
+        split.trained,
+        split.validation,
+        config_for(split.trained, parse_settings(given.set)),
+        following=split.refreshed,
+        stage=lambda name: print(f"… {name}", flush=True),
+    )
     items, users = of_items(learned, cold, given.users), of_users(learned, split, given.part, given.users)
     path = folder / f"cold-start-{given.part}.json"
     settings = {"part": given.part, "net": learned.model.net.config.model_dump(mode="json"), "revision": git_revision()}

@@ -24,7 +24,7 @@ def fit_own(job: Job, split: Split, about: About) -> Iterator[tuple[str, dict[Se
     variant = Variant() if job.kind == "penchant" else variant_of(job.model)
     config = config_for(split.trained, {**variant.net, "seed": job.seed})
     folder = net_folder(job.folder, config, job.budget_s)
-    kept = read_net(folder, config)
+    kept = read_net(folder)
     pace = kept.rows_per_second if kept else 0.0
     began: dict[str, float] = {}
 

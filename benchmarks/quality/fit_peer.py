@@ -7,6 +7,7 @@ from benchmarks.quality.cells import slug
 from benchmarks.quality.exchange import read_answers, write_question
 from benchmarks.quality.peers import ABOUT, PEERS, ask
 from benchmarks.quality.plan import Job
+from graph.storage.errors import BadInputError
 from training.evaluation.answers import Answers
 from training.evaluation.protocols import AS_TRAINED, Split
 from training.evaluation.queries import Seen
@@ -33,4 +34,9 @@ def fit_peer(job: Job, split: Split, about: About) -> Iterator[tuple[str, dict[S
             about.config = said.settings
         users = queries.users
         n_items = len(split.trained.items)
-        yield column, {seen: read_answers(peer.name, place, seen, users, n_items) for seen in job.seen}
+        try:
+            found = {seen: read_answers(peer.name, place, seen, users, n_items) for seen in job.seen}
+        except BadInputError:
+            (place / ABOUT).unlink()  # so that it is asked again, and not its files
+            raise
+        yield column, found

@@ -1,5 +1,6 @@
 """What a command asks for, checked before anything runs; then the jobs, and the tables of their cells."""
 
+import hashlib
 import shlex
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from rich.markup import escape
 from benchmarks.quality.cells import Kind, Protocol
 from benchmarks.quality.data_sets import DataSet, data_set_of
 from benchmarks.quality.nets import drop_nets_of_other_code
-from benchmarks.quality.peers import PEERS, environment
+from benchmarks.quality.peers import PEERS, PeerError, environment
 from benchmarks.quality.plan import ROOT, Job, run, surroundings
 from benchmarks.quality.table import MODEL, Comparison, compare
 from benchmarks.quality.variants import all_variants, variant_of
@@ -28,6 +29,8 @@ from training.evaluation.queries import Seen
 
 ALL = "all"
 ENVIRONMENTS = "environments"
+SOURCE = "source"
+"""The file beside a store that says which folder it was loaded from."""
 STDERR = 2
 """stdout is for the tables."""
 
@@ -69,7 +72,7 @@ class Request:
         """Raises BadInputError for anything that is not there, or that makes no question."""
         found = data_set_of(data_set)
         chosen = protocol or found.protocol
-        if budget_s <= 0 or min(holdout_days or 1, validation_days or 1) <= 0:
+        if not all(length > 0 for length in (budget_s, holdout_days, validation_days) if length is not None):
             raise BadInputError("Budget and windows must be longer than nothing.", hint="Try --budget-s 1800.")
         if order == "shuffled" and chosen != "leave-one-out":
             raise BadInputError("Only leave-one-out has an order.", hint="Add --protocol leave-one-out.")
@@ -121,6 +124,7 @@ class Request:
         words += ["--validation-days", f"{self.validation_days:g}"] if self.validation_days else []
         all_baselines = set(DEFAULT_BASELINES) <= set(self.models)
         words += ["--model", "baselines"] if all_baselines else []
+        words += [] if {"penchant", "baseline"} & set(self.models.values()) else ["--model", "none"]
         for model, kind in self.models.items():
             if not (all_baselines and model in DEFAULT_BASELINES):
                 words += [f"--{kind}" if kind in ("variant", "peer") else "--model", model]
@@ -158,8 +162,14 @@ def measure(
     """
     todo = [job for job in request.jobs() if job.missing(retry=retry, anew=anew)]
     for name in dict.fromkeys(job.model for job in todo if job.kind == "peer"):
-        with screen.status(f"environment of {name}"):
-            environment(PEERS[name], request.environments)
+        try:
+            with screen.status(f"environment of {name}"):
+                environment(PEERS[name], request.environments)
+        except PeerError as error:
+            for job in todo:
+                if job.model == name:
+                    job.fail("failed", str(error))
+            todo = [job for job in todo if job.model != name]
     load(request.data_set, request.folder, data, screen)
     if anew and todo:
         drop_nets_of_other_code(request.results)
@@ -179,6 +189,12 @@ def load(data_set: DataSet, folder: Path, data: Path | None, screen: Console) ->
     store = folder / data_set.name
     done, url = store / "loaded", f"sqlite:///{store / 'penchant.db'}"
     files = None if done.exists() else data_set.folder(data, folder / ENVIRONMENTS)
+    mapping = hashlib.blake2b(data_set.mapping.read_bytes(), digest_size=16).hexdigest()
+    if files is None and (done.read_text(encoding="utf-8") != mapping or _elsewhere(store, data)):
+        raise BadInputError(
+            f"{store} was loaded by another mapping file, or from another folder.",
+            hint="Name another folder with --folder, or delete that one.",
+        )
     store.mkdir(parents=True, exist_ok=True)
     database = Database(url)
     try:
@@ -193,8 +209,13 @@ def load(data_set: DataSet, folder: Path, data: Path | None, screen: Console) ->
     surrounding = surroundings(PENCHANT_DATABASE_URL=url)
     if subprocess.run(command, env=surrounding, stdout=STDERR, check=False).returncode:
         raise BadInputError(f"{data_set.name} cannot be loaded.", hint="What is wrong stands above.")
-    done.touch()
+    (store / SOURCE).write_text(str(files), encoding="utf-8")
+    done.write_text(mapping, encoding="utf-8")
     return url
+
+
+def _elsewhere(store: Path, data: Path | None) -> bool:
+    return data is not None and str(data.resolve()) != (store / SOURCE).read_text(encoding="utf-8")
 
 
 def _do(job: Job, title: str, screen: Console) -> None:

@@ -54,12 +54,15 @@ def write_net(folder: Path, fit: FitResult, *, rows_per_second: float, peak_byte
     return kept
 
 
-def read_net(folder: Path, config: NetConfig) -> Kept | None:
-    """None where there is none. Raises ArtifactError for a note that cannot be read."""
+def read_net(folder: Path) -> Kept | None:
+    """None where there is none. Raises ArtifactError for a note that cannot be read.
+
+    Its config is the one in the note: of the features that were asked for, training keeps those that tell something.
+    """
     if not (folder / NOTE).exists():
         return None
     note = read_json(folder / NOTE)
-    net = InterestNet.from_state(config, load_file(folder / WEIGHTS))
+    net = InterestNet.from_state(NetConfig.model_validate(note["net"]), load_file(folder / WEIGHTS))
     fit = FitResult(net, [Epoch(**epoch) for epoch in note["epochs"]], note["best_epoch"], note["seconds"])
     return Kept(fit, note["rows_per_second"], note["peak_bytes"], note["code_revision"])
 

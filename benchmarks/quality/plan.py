@@ -85,8 +85,9 @@ class Job(BaseModel):
         )
 
     def fail(self, status: str, said: str) -> None:
-        """Its cells say so."""
-        for seen in self.seen:
+        """Its cells say so; what was measured before stays."""
+        done = {cell.seen for cell in self.cells() if cell.status == "done"}
+        for seen in (seen for seen in self.seen if seen not in done):
             write_cell(self.path(seen), self.cell(seen, status=status, said=said), {})
 
 

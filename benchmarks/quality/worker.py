@@ -94,8 +94,9 @@ def split_of(job: Job, snapshot: Snapshot) -> Split:
     if job.protocol == "leave-one-out":
         return leave_one_out(snapshot, order=job.order)
     holdout = job.holdout_days or default_days(snapshot)
-    start = snapshot.newest_end - round(holdout * DAY_US)
-    return time_split(snapshot, test_start=start, validation_days=job.validation_days or holdout)
+    end = snapshot.newest_end
+    days = job.validation_days or holdout
+    return time_split(snapshot, test_start=end - round(holdout * DAY_US), test_end=end, validation_days=days)
 
 
 def default_days(snapshot: Snapshot) -> float:

@@ -115,7 +115,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         if any(map(_is_number, value)) and all(one is None or _is_number(one) for one in value):
             with np.errstate(over="ignore"):
-                return np.array([math.nan if one is None else one for one in value], np.float64).astype(np.float32)
+                return np.array([number_of(one) for one in value], np.float64).astype(np.float32)
         return [one for one in value if isinstance(one, str | int | float | bool)]
     return value if isinstance(value, str | int | float | bool) else None
 

@@ -12,7 +12,7 @@ LONGEST_RECORD_LINES = 1_000
 
 
 class _QuoteNotClosedError(Exception):
-    pass
+    """Told by the reader to itself: the block ends inside a quoted value."""
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ class _Replay(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # typeshed's Buffer is not in Python 3.11
         content = self._source.read(self._position, len(buffer))
         buffer[: len(content)] = content
         self._position += len(content)

@@ -37,7 +37,7 @@ def append_rows(connection: Connection, table: Table, frame: pl.DataFrame) -> No
         if connection.dialect.name == "sqlite":
             marks = ", ".join("?" * frame.width)
             rows: Any = zip(*(column.to_list() for column in frame), strict=True)  # any iterable will do
-            cursor.executemany(f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})", rows)  # noqa: S608
+            cursor.executemany(f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})", rows)  # noqa: S608  # names of our own tables, quoted
         else:
             with cursor.copy(f"COPY {quote(table.name)} ({columns}) FROM STDIN (FORMAT csv)") as copy:
                 # Quoted always: unquoted emptiness is NULL, quoted emptiness an empty string.

@@ -82,7 +82,7 @@ class Occurrences:
 
     def _spill(self) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="penchant-", buffering=0)  # noqa: SIM115
+            self._file = tempfile.TemporaryFile(prefix="penchant-", buffering=0)  # noqa: SIM115  # lives as long as this object
             weakref.finalize(self, self._file.close)
         last = self._runs[-1] if self._runs else _Run(0, 0)
         run = _Run(last.offset + (_KEY_BYTES + _COUNT_BYTES) * last.length, len(self._keys))

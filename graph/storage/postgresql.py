@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from graph.storage.columns import fitted
 
 # Literals stand in the text that ADBC gets; psycopg's own paramstyle would double every per cent sign in them.
-dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy has no types there
 
 
 def make_engine(url: URL) -> Engine:

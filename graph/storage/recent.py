@@ -45,7 +45,7 @@ def recent_events(
         for external in users:
             if external in ids:
                 newest = connection.execute(_NEWEST, {"user": ids[external], "before": before, "limit": limit}).all()
-                rows.extend(newest[::-1])  # type: ignore[arg-type]
+                rows.extend(newest[::-1])  # type: ignore[arg-type]  # rows of the columns that are named below
             offsets.append(len(rows))
     item_id, name, kind_id, value, occurred_at, sequence = zip(*rows, strict=True) if rows else ((),) * 6
     return RecentEvents(

@@ -28,7 +28,7 @@ def write_rows(path: str, sql: str, types: list[str]) -> None:
         with AdbcStatement(connection) as statement:
             statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
             examples = ", ".join(EXAMPLES[kind] for kind in types)
-            statement.set_sql_query(f"SELECT {examples} UNION ALL SELECT * FROM ({sql})")  # noqa: S608
+            statement.set_sql_query(f"SELECT {examples} UNION ALL SELECT * FROM ({sql})")  # noqa: S608  # our own statement, no value from outside
             rows = _reader(statement)
             with pa.PythonFile(sys.stdout.buffer, "w") as sink, pa.ipc.new_stream(sink, rows.schema) as out:
                 for number, batch in enumerate(rows):
@@ -36,13 +36,13 @@ def write_rows(path: str, sql: str, types: list[str]) -> None:
 
 
 def _reader(statement: object) -> pa.RecordBatchReader:
-    handle, _ = statement.execute_query()  # type: ignore[attr-defined]
+    handle, _ = statement.execute_query()  # type: ignore[attr-defined]  # imported in the process that reads alone
     return pa.RecordBatchReader._import_from_c(handle.address)
 
 
 if __name__ == "__main__":
     try:
         write_rows(sys.argv[1], sys.argv[2], sys.argv[3:])
-    except Exception as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+    except Exception as error:  # handed to the process that waits for rows, which raises it
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201  # stderr is how the reading process answers
         sys.exit(1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from benchmarks.quality import measure as measuring
@@ -17,12 +18,20 @@ from benchmarks.quality import plan, worker
 from benchmarks.quality.cells import read_cell
 from benchmarks.quality.data_sets import data_set_of
 from benchmarks.quality.measure import Request, measure
+from benchmarks.quality.nets import read_net, write_net
+from benchmarks.quality.peers import PeerError
 from benchmarks.quality.plan import ROOT, Job, last_line, run
 from benchmarks.quality.table import Comparison
+from graph.features.encoder import FeatureEncoder
+from graph.features.number import Number
 from graph.snapshot import take_snapshot
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError
+from training.config import NetConfig
+from training.curves import Epoch
 from training.evaluation.report import TEST_READS
+from training.fit import FitResult
+from training.model import InterestNet
 
 TINY = "dim=8,epochs=2"
 
@@ -189,6 +198,56 @@ def test_a_process_that_is_killed_is_a_row_too(
     assert [(cell.status, cell.said) for cell in cells] == 2 * [("failed", "ended by SIGKILL")]
 
 
+def test_what_was_measured_stays_when_the_rest_of_a_job_fails(
+    folder: Path, corner_shop: Path, inside: list[Job]
+) -> None:
+    tables(request(corner_shop, folder, models=["popularity"], seen=("include",)))
+    assert len(inside) == 1
+    both = request(corner_shop, folder, models=["popularity"], seen=("include", "exclude")).jobs()[0]
+    both.fail("failed", "no memory")
+    assert {cell.seen: cell.status for cell in both.cells()} == {"include": "done", "exclude": "failed"}
+
+
+def test_a_store_of_another_mapping_or_folder_answers_nothing(folder: Path, corner_shop: Path, tmp_path: Path) -> None:
+    other = tmp_path / "corner-shop.toml"
+    other.write_text(corner_shop.read_text().replace("purchase", "view"))
+    for data_set, data in ((other, None), (corner_shop, tmp_path)):
+        with pytest.raises(BadInputError, match="was loaded by another mapping file, or from another folder"):
+            measuring.load(data_set_of(str(data_set)), folder, data, Console(file=io.StringIO()))
+    measuring.load(data_set_of(str(corner_shop)), folder, corner_shop.parent, Console(file=io.StringIO()))
+
+
+def test_a_peer_that_cannot_be_installed_is_a_row(
+    folder: Path, corner_shop: Path, inside: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> Path:
+        raise PeerError("implicit ALS cannot be installed.")
+
+    monkeypatch.setattr(measuring, "environment", refuses)
+    asked = request(corner_shop, folder, models=["popularity"], peers=["implicit ALS"], seen=("include",))
+    (table,) = tables(asked)
+    assert [job.model for job in inside] == ["popularity"]
+    assert {row.model: row.failed for row in table.rows}["implicit ALS"] == {
+        0: "failed: implicit ALS cannot be installed."
+    }
+
+
+def test_a_net_that_is_kept_has_the_features_that_training_kept(tmp_path: Path) -> None:
+    """Of those that were asked for, named with their kind, screening leaves some."""
+    config = NetConfig(dim=4, features=("price",))
+    shop = [{"price": float(number)} for number in range(6)]
+    encoder = FeatureEncoder(("price",), (Number.fit("price", [one["price"] for one in shop], "standard"),))
+    net = InterestNet(config, torch.arange(6), torch.arange(0), 1, encoder)
+    write_net(tmp_path, FitResult(net, [Epoch(1.0, 0.1, 2.0)], 1, 2.0), rows_per_second=1.0, peak_bytes=1)
+    kept = read_net(tmp_path)
+    assert kept is not None
+    assert kept.fit.net.config == config
+    again = kept.fit.net.encoder
+    assert again is not None
+    assert again.names == ("price",)
+    assert again.features[0].state() == encoder.features[0].state()
+
+
 def test_the_newest_line_is_told(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"one\nhalf\r 50 %\r 99 %\n\n")
     assert last_line(tmp_path / "log") == "99 %"
@@ -204,6 +263,8 @@ def test_the_newest_line_is_told(tmp_path: Path) -> None:
         ({"peers": ["magic"]}, "No peer is called 'magic'"),
         ({"models": None, "budget_s": 0.0}, "longer than nothing"),
         ({"models": None, "holdout_days": -1.0}, "longer than nothing"),
+        ({"models": None, "holdout_days": 0.0}, "longer than nothing"),
+        ({"models": None, "validation_days": float("nan")}, "longer than nothing"),
         ({"models": None, "order": "shuffled"}, "Only leave-one-out has an order"),
     ],
 )

@@ -29,7 +29,7 @@ def snapshot(make_snapshot: MakeSnapshot) -> Snapshot:
 
 
 def edges(data: object, edge_type: EdgeType) -> dict[tuple[int, int], float]:
-    store = data[edge_type]  # type: ignore[index]
+    store = data[edge_type]  # type: ignore[index]  # PyTorch Geometric has no types
     pairs = zip(*store.edge_index.tolist(), strict=True)
     return dict(zip(pairs, store.edge_weight.tolist(), strict=True))
 

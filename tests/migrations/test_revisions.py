@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from alembic.config import Config
-from pytest_alembic.tests import (  # noqa: F401
+from pytest_alembic.tests import (  # noqa: F401  # run by pytest, from here
     test_model_definitions_match_ddl,
     test_single_head_revision,
     test_up_down_consistency,
@@ -85,3 +85,26 @@ def tables(connection: Any) -> set[str]:
     from sqlalchemy import inspect
 
     return set(inspect(connection).get_table_names())
+
+
+@pytest.mark.parametrize(
+    ("values", "middle"), [([], 3), ([1, 4.5, 5], 3), ([0, 1], None), ([1, 2], None), ([1, 10], None)]
+)
+def test_ratings_get_the_middle_of_five_stars_where_they_are_stars(
+    empty_database: Database, values: list[float], middle: float | None
+) -> None:
+    upgrade(empty_database, "0001")
+    with empty_database.begin() as connection:
+        connection.execute(text("INSERT INTO \"user\" (id, external_id, recorded_at) VALUES (1, 'u', 1)"))
+        connection.execute(text("INSERT INTO item (id, external_id, recorded_at) VALUES (1, 'i', 1)"))
+        kind = connection.execute(text("SELECT id FROM event_kind WHERE name = 'rating'")).scalar_one()
+        for number, value in enumerate(values):
+            connection.execute(
+                text(
+                    "INSERT INTO interaction (event_id, user_id, item_id, kind_id, value, occurred_at, recorded_at) "
+                    "VALUES (:event, 1, 1, :kind, :value, 1, 1)"
+                ),
+                {"event": str(number), "kind": kind, "value": value},
+            )
+    upgrade(empty_database)
+    assert {kind.name: kind.middle for kind in load_kinds(empty_database)}["rating"] == middle

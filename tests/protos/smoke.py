@@ -25,14 +25,14 @@ class Interests(interest_pb2_grpc.InterestServiceServicer):
         rows = [interest_pb2.ItemScore(item=item, score=-1.5) for item in request.items]
         return interest_pb2.ScoreResponse(scores=rows, model_version="m1.1")
 
-    def Recommend(  # noqa: N802
+    def Recommend(  # noqa: N802  # the rpc's name
         self, request: interest_pb2.RecommendRequest, context: grpc.ServicerContext
     ) -> interest_pb2.RecommendResponse:
         context.abort(grpc.StatusCode.NOT_FOUND, "nothing here")
 
 
 class Embeddings(embedding_pb2_grpc.EmbeddingServiceServicer):
-    def ExportEmbeddings(  # noqa: N802
+    def ExportEmbeddings(  # noqa: N802  # the rpc's name
         self, request: embedding_pb2.ExportEmbeddingsRequest, context: grpc.ServicerContext
     ) -> Iterator[embedding_pb2.ExportEmbeddingsResponse]:
         chunk = embedding_pb2.ExportEmbeddingsResponse(ids=["a", "b"], vectors=vectors.encode(np.eye(2)), total_ids=2)

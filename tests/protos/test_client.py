@@ -131,7 +131,7 @@ def test_what_is_no_unary_request_is_refused(no_request: Message, client: Pencha
 @pytest.mark.parametrize("sources", [{}, {"user": "u", "item": "i"}])
 def test_find_similar_starts_from_exactly_one(sources: dict[str, str], client: PenchantClient) -> None:
     with pytest.raises(TypeError, match="exactly one of user, item, category and vector"):
-        client.find_similar("items", **sources)  # type: ignore[arg-type]
+        client.find_similar("items", **sources)  # type: ignore[arg-type]  # names of several types
 
 
 def test_events_get_an_id_and_a_time_but_keep_their_own(client: PenchantClient, fake: "FakeServer") -> None:

@@ -31,7 +31,7 @@ class Server(EventServiceServicer):
     ) -> pb.RecordEventsResponse:
         raise AssertionError("this test calls streams alone")
 
-    def StreamEvents(  # noqa: N802
+    def StreamEvents(  # noqa: N802  # the rpc's name
         self, request_iterator: Iterator[pb.StreamEventsRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.StreamEventsResponse]:
         count, code = self._script.pop(0) if self._script else (-1, grpc.StatusCode.OK)
@@ -97,7 +97,7 @@ def test_what_is_sent_again_is_what_was_sent(serve: Serve, pauses: list[float]) 
     sent: list[pb.StreamEventsRequest] = []
 
     class Broken(Server):
-        def StreamEvents(  # noqa: N802
+        def StreamEvents(  # noqa: N802  # the rpc's name
             self, request_iterator: Iterator[pb.StreamEventsRequest], context: grpc.ServicerContext
         ) -> Iterator[pb.StreamEventsResponse]:
             request = next(request_iterator)

@@ -102,7 +102,7 @@ def test_a_token_of_another_export_is_refused(served: "Served") -> None:
     chunk = next(served.client.export_embeddings("items"))
     for kind, half in (("users", False), ("items", True)):
         with pytest.raises(InvalidArgumentError) as caught:
-            next(served.client.export_embeddings(kind, half=half, resume_token=chunk.resume_token))  # type: ignore[arg-type]
+            next(served.client.export_embeddings(kind, half=half, resume_token=chunk.resume_token))  # type: ignore[arg-type]  # a str in place of the three names
         assert caught.value.reason == "TOKEN_OF_OTHER_REQUEST"
 
 

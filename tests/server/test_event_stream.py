@@ -98,7 +98,7 @@ def endless() -> Iterator[pb.StreamEventsRequest]:
 
 def test_no_batch_is_read_beyond_those_that_may_be_unacknowledged() -> None:
     writer = FakeWriter()
-    answers = EventStream(endless(), writer).acknowledgements()  # type: ignore[arg-type]
+    answers = EventStream(endless(), writer).acknowledgements()  # type: ignore[arg-type]  # a writer that writes nothing
     got: list[int] = []
     reader = threading.Thread(target=lambda: got.extend(answer.batch for answer in (next(answers), next(answers))))
     reader.start()
@@ -110,12 +110,12 @@ def test_no_batch_is_read_beyond_those_that_may_be_unacknowledged() -> None:
     writer.submitted[1].set_result(Written(Outcomes(1), 1))
     reader.join(30)
     assert got == [1, 2]
-    answers.close()  # type: ignore[attr-defined]
+    answers.close()  # type: ignore[attr-defined]  # a generator, though it promises an iterator
 
 
 def test_a_store_that_is_away_ends_the_stream_at_its_batch() -> None:
     writer = FakeWriter()
-    answers = EventStream(endless(), writer).acknowledgements()  # type: ignore[arg-type]
+    answers = EventStream(endless(), writer).acknowledgements()  # type: ignore[arg-type]  # a writer that writes nothing
     threading.Thread(target=lambda: _settle(writer, None, StoreUnavailableError("away"))).start()
     assert next(answers).batch == 1
     with pytest.raises(StoreUnavailableError):
@@ -124,7 +124,7 @@ def test_a_store_that_is_away_ends_the_stream_at_its_batch() -> None:
 
 def test_stopping_acknowledges_what_was_read_before() -> None:
     writer = FakeWriter()
-    stream = EventStream(endless(), writer)  # type: ignore[arg-type]
+    stream = EventStream(endless(), writer)  # type: ignore[arg-type]  # a writer that writes nothing
     answers = stream.acknowledgements()
     threading.Thread(target=lambda: _settle(writer, None)).start()
     assert next(answers).batch == 1

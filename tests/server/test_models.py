@@ -112,7 +112,7 @@ def test_what_lost_serves_only_when_forced(run: Run, eventually: Any) -> None:
 def test_versions_that_are_none(served: "Served", version: str, kind: type[Exception], reason: str) -> None:
     with pytest.raises(kind) as caught:
         served.client.activate_model(version)
-    assert caught.value.reason == reason  # type: ignore[attr-defined]
+    assert caught.value.reason == reason  # type: ignore[attr-defined]  # of several kinds, all with a reason
 
 
 def test_no_answer_mixes_two_revisions_and_no_call_fails(run: Run, eventually: Any) -> None:

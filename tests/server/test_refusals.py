@@ -142,19 +142,19 @@ REFUSED: list[tuple[Message, str, str]] = [
     ),
     (with_filter(seen=77), "UNKNOWN_SEEN_RULE", "filter.seen"),
     (interest.GetInterestsRequest(user="u1", k=2**32 - 1), "K_TOO_LARGE", "k"),
-    (interest.GetInterestsRequest(user="u1", view=9), "UNKNOWN_VIEW", "view"),  # type: ignore[arg-type]
+    (interest.GetInterestsRequest(user="u1", view=9), "UNKNOWN_VIEW", "view"),  # type: ignore[arg-type]  # no such view: refused
     (similarity.FindSimilarRequest(target=common.ENTITY_KIND_ITEM), "NO_SOURCE", "source"),
     (similarity.FindSimilarRequest(item="i1"), "UNKNOWN_ENTITY_KIND", "target"),
-    (similarity.FindSimilarRequest(item="i1", target=9), "UNKNOWN_ENTITY_KIND", "target"),  # type: ignore[arg-type]
-    (similarity.FindSimilarRequest(vector={"values": [1]}, target=2), "NO_VECTOR_SPACE", "vector.vector_space"),  # type: ignore[arg-type]
+    (similarity.FindSimilarRequest(item="i1", target=9), "UNKNOWN_ENTITY_KIND", "target"),  # type: ignore[arg-type]  # no such target: refused
+    (similarity.FindSimilarRequest(vector={"values": [1]}, target=2), "NO_VECTOR_SPACE", "vector.vector_space"),  # type: ignore[arg-type]  # a dict is taken too
     (segment.ListSegmentsRequest(page_size=-1), "INVALID_PAGE_SIZE", "page_size"),
     (segment.ListSegmentsRequest(page_token="nonsense"), "INVALID_TOKEN", "page_token"),
     (segment.AssignSegmentsRequest(users=ids(101)), "TOO_MANY_ROWS", "users"),
     (segment.AssignSegmentsRequest(users=["u1", ""]), "INVALID_ID", "users[1]"),
-    (embedding.BatchGetEmbeddingsRequest(kind=2, ids=ids(1_001)), "TOO_MANY_ROWS", "ids"),  # type: ignore[arg-type]
-    (embedding.BatchGetEmbeddingsRequest(kind=2, ids=["i1"], element_type=9), "UNKNOWN_ELEMENT_TYPE", "element_type"),  # type: ignore[arg-type]
+    (embedding.BatchGetEmbeddingsRequest(kind=2, ids=ids(1_001)), "TOO_MANY_ROWS", "ids"),  # type: ignore[arg-type]  # enums by number
+    (embedding.BatchGetEmbeddingsRequest(kind=2, ids=["i1"], element_type=9), "UNKNOWN_ELEMENT_TYPE", "element_type"),  # type: ignore[arg-type]  # no such type: refused
     (embedding.ExportEmbeddingsRequest(), "UNKNOWN_ENTITY_KIND", "kind"),
-    (embedding.ExportEmbeddingsRequest(kind=1, resume_token="nonsense"), "INVALID_TOKEN", "resume_token"),  # type: ignore[arg-type]
+    (embedding.ExportEmbeddingsRequest(kind=1, resume_token="nonsense"), "INVALID_TOKEN", "resume_token"),  # type: ignore[arg-type]  # enums by number
     (event.RecordEventsRequest(events=[event.Event()] * 1_001), "TOO_MANY_ROWS", "events"),
     (event.StreamEventsRequest(batch=1, events=[event.Event()] * 1_001), "TOO_MANY_ROWS", "events"),
     (event.StreamEventsRequest(batch=7), "EMPTY_REQUEST", "events"),

@@ -94,7 +94,7 @@ def test_filters_act_before_the_nearest_are_taken(served: "Served") -> None:
 @pytest.mark.parametrize("source", ["user", "item", "category"])
 def test_an_unknown_source_is_not_found(served: "Served", source: str) -> None:
     with pytest.raises(NotFoundError) as caught:
-        served.client.find_similar("items", **{source: "no such thing"})  # type: ignore[arg-type]
+        served.client.find_similar("items", **{source: "no such thing"})  # type: ignore[arg-type]  # one name of several
     assert caught.value.reason == ("NO_VECTOR" if source == "user" else f"UNKNOWN_{source.upper()}")
 
 

@@ -20,7 +20,7 @@ def test_another_request_is_refused() -> None:
 @pytest.mark.parametrize(
     "spoil", [lambda t: t[:-4], lambda t: "A" + t[1:], lambda t: "not base64 at all!", lambda t: "é"]
 )
-def test_a_mangled_token_is_refused(spoil) -> None:  # type: ignore[no-untyped-def]
+def test_a_mangled_token_is_refused(spoil) -> None:  # type: ignore[no-untyped-def]  # any function of a string
     with pytest.raises(BadInputError, match="no token of this server"):
         decode(spoil(encode(Place("a"), None)), None)
 

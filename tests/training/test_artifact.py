@@ -58,6 +58,7 @@ def a_revision(**changes: Any) -> Revision:
             ("a", "b"), vectors(2), np.ones(2, np.float32), ((vectors(3, 2), vectors(3)), (vectors(1, 3), vectors(1)))
         ),
         "pace": Pace(np.array([5, 1 << 32], np.int64), ITEMS),
+        "novelty": 0.25,
         "segments": Segments((segment,), vectors(1, DIM), np.zeros(DIM, np.float32), 8.0, *members),
         "kinds": ({"name": "purchase", "weight": 1.0, "sign": 1, "half_life_days": None},),
         "as_of": 1_000,
@@ -231,3 +232,19 @@ def test_a_pickle_is_never_opened(published: Path) -> None:
     write_manifest(published / "manifest.json", fields)
     with pytest.raises(ArtifactError, match=r"popularity\.npy cannot be read as an array"):
         load_artifact(published)
+
+
+def test_how_likely_new_items_are_is_kept(published: Path) -> None:
+    assert load_artifact(published).novelty == 0.25
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5, np.nan])
+def test_a_novelty_that_is_no_share_is_refused(tmp_path: Path, share: float) -> None:
+    publish_model(tmp_path, 1, {"w": torch.ones(2)}, {"dim": DIM})
+    with pytest.raises(ArtifactError, match=r"no share|not finite"):
+        load_artifact(publish_revision(tmp_path, 1, 12, a_revision(novelty=share)))
+
+
+def test_a_ranker_of_other_features_makes_no_further_revisions(published: Path) -> None:
+    with pytest.raises(ArtifactError, match="other features"):
+        load_artifact(published).require_ranker()

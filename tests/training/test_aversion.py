@@ -197,3 +197,19 @@ def test_many_dislikes_leave_a_distribution(own: Histories) -> None:
     unhappy = user(nobody, *((item, DISLIKE, np.nan, 110.0) for item in [0, 1, 2, 3] * 20))
     p = averted(np.full((1, 4), 0.25, np.float32), unhappy, np.array([NOW]), alike, 1.0)
     np.testing.assert_allclose(p, 0.25, rtol=1e-3)
+
+
+def test_the_strongest_dislikes_reach_others_and_all_push_their_own_item(
+    mixture: Mixture, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, likeness = split.validation.histories.select([0]), mixture.net.likeness
+    said = [(item, DISLIKE, 0.0, 100.0 + item) for item in range(4)]
+    asked, now = user(own, *said), np.array([NOW])
+    p = np.full((1, ITEMS), 1 / ITEMS, np.float32)
+    newest = user(own, *said[2:])  # half-lives of ten days: the newest are the strongest
+    monkeypatch.setattr("training.aversion.REACHING", 2)
+    few = averted(p.copy(), asked, now, likeness, 2.0)[0]
+    reached = averted(p.copy(), newest, now, likeness, 2.0)[0]
+    rest = np.setdiff1d(np.arange(ITEMS), np.arange(4))
+    np.testing.assert_allclose(few[rest] / few[rest].sum(), reached[rest] / reached[rest].sum(), rtol=1e-5)
+    assert (few[:4] < few[rest].min()).all()

@@ -161,11 +161,11 @@ def planted(seed: int, users: int = USERS) -> tuple[Planted, Outcomes]:
 
 def test_planted_probabilities_are_found_on_other_users() -> None:
     mixture, outcomes = planted(0)
-    calibration = fit_calibration(mixture, outcomes)  # type: ignore[arg-type]
+    calibration = fit_calibration(mixture, outcomes)  # type: ignore[arg-type]  # a planted model in place of a mixture
     assert [each.horizon for each in calibration.calibrators] == [NEXT_EVENT, Horizon(float(DAYS))]
     other, unseen = planted(1, 1_000)
-    judged = foretell(other, calibration, unseen, "", seen="include", catalog=np.ones(ITEMS, np.bool_))  # type: ignore[arg-type]
-    plain = foretell(other, Calibration(), unseen, "", seen="include", catalog=np.ones(ITEMS, np.bool_))  # type: ignore[arg-type]
+    judged = foretell(other, calibration, unseen, "", seen="include", catalog=np.ones(ITEMS, np.bool_))  # type: ignore[arg-type]  # a planted model in place of a mixture
+    plain = foretell(other, Calibration(), unseen, "", seen="include", catalog=np.ones(ITEMS, np.bool_))  # type: ignore[arg-type]  # a planted model in place of a mixture
     assert [each.calibrated for each in judged] == [True, True]
     assert [each.calibrated for each in plain] == [False]  # days cannot be told without
     for each in judged:
@@ -182,13 +182,13 @@ def test_planted_probabilities_are_found_on_other_users() -> None:
 
 def test_a_table_never_falls_along_p() -> None:
     mixture, outcomes = planted(2)
-    for each in fit_calibration(mixture, outcomes).calibrators:  # type: ignore[arg-type]
+    for each in fit_calibration(mixture, outcomes).calibrators:  # type: ignore[arg-type]  # a planted model in place of a mixture
         assert (np.diff(each.table, axis=2) >= 0).all()
 
 
 def test_too_little_to_learn_from_is_not_calibrated() -> None:
     mixture, outcomes = planted(3)
-    assert fit_calibration(mixture, outcomes.select(np.arange(20))) == Calibration()  # type: ignore[arg-type]
+    assert fit_calibration(mixture, outcomes.select(np.arange(20))) == Calibration()  # type: ignore[arg-type]  # a planted model in place of a mixture
 
 
 def test_pairs_stand_for_the_whole_catalog(learned: Learned, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ def test_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert save_checkpoint(tmp_path / "new", state) == tmp_path / "new" / NAME
     again = load_checkpoint(tmp_path / "new", CONFIG)
     assert again is not None
-    assert torch.equal(again["net"]["w"], state["net"]["w"])  # type: ignore[index]
+    assert torch.equal(again["net"]["w"], state["net"]["w"])  # type: ignore[index]  # a dict of several types
     assert again["loss"] == state["loss"]
     assert [path.name for path in (tmp_path / "new").iterdir()] == [NAME]
 
@@ -29,7 +29,7 @@ def test_a_half_written_one_is_never_seen(tmp_path: Path, monkeypatch: pytest.Mo
     save_checkpoint(tmp_path, {"config": CONFIG, "epoch": 1})
 
     def dies(state: object, file: object) -> None:
-        file.write(b"half")  # type: ignore[attr-defined]
+        file.write(b"half")  # type: ignore[attr-defined]  # a file, for it stands for torch.save
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", dies)

@@ -39,7 +39,7 @@ def test_settings_survive_json() -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        NetConfig().dim = 3  # type: ignore[misc]
+        NetConfig().dim = 3  # type: ignore[misc]  # frozen: that is the test
 
 
 @pytest.mark.parametrize("items", [1, 2_000, 12_000, 100_000])

@@ -200,14 +200,17 @@ def by_age(mixture: Mixture, queries: Queries) -> Queries:
 def test_it_learns_what_the_mixture_cannot_say(learned: Learned, split: Split) -> None:
     mixture, queries = learned.mixture.with_ranker(None), by_age(learned.mixture, split.validation)
     others, judges = queries.select(np.arange(0, len(queries), 2)), queries.select(np.arange(1, len(queries), 2))
-    ranker = fit_ranker(mixture, others, exclude_seen=False)
+    ranker, trial = fit_ranker(mixture, others, exclude_seen=False)
+    assert trial is not None
+    assert 0 < len(trial.learned_from) < len(others)
+    assert np.isin(trial.learned_from, others.users).all()
     assert ranker is not None
     before, after = (
         evaluate(judges, {"": [each]}, seen="include")[0].means["ndcg@10"]
         for each in (mixture, mixture.with_ranker(ranker))
     )
     assert after > 2 * before
-    again = fit_ranker(mixture, others, exclude_seen=False)
+    again, _ = fit_ranker(mixture, others, exclude_seen=False)
     assert again is not None
     np.testing.assert_array_equal(again.layers[0][0], ranker.layers[0][0])
 
@@ -220,7 +223,7 @@ def test_what_does_not_help_is_not_used(learned: Learned, split: Split) -> None:
     scores = mixture.scores(queries.histories, queries.now_us)
     rows = np.arange(len(queries))
     best = csr_array((np.ones(len(rows), np.float32), (rows, scores.argmax(axis=1))), shape=queries.relevance.shape)
-    assert fit_ranker(mixture, replace(queries, relevance=best), exclude_seen=False) is None
+    assert fit_ranker(mixture, replace(queries, relevance=best), exclude_seen=False)[0] is None
 
 
 def judged(moved: float, lost: float, n: int) -> bool:
@@ -248,4 +251,4 @@ def test_a_ranker_must_gain_beyond_doubt_and_lose_in_no_ranking() -> None:
 
 
 def test_few_queries_teach_nothing(learned: Learned, split: Split) -> None:
-    assert fit_ranker(learned.mixture, split.validation.select(np.arange(50)), exclude_seen=False) is None
+    assert fit_ranker(learned.mixture, split.validation.select(np.arange(50)), exclude_seen=False) == (None, None)

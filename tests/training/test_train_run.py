@@ -26,7 +26,7 @@ from training.evaluation.run import Options as EvaluateOptions
 from training.evaluation.run import run
 from training.mixture_build import graph_of, mixture_of
 from training.refresh import check_same_store, model_ranker, refresh
-from training.train_run import CHECKPOINT, RUN, Options, Trained, train
+from training.train_run import CHECKPOINT, RUN, Options, Trained, parts_of, train
 
 FillStore = Callable[[Database, Snapshot], None]
 SMALL: dict[str, Any] = {"dim": 8, "epochs": 2, "max_history": 10, "seed": 3}
@@ -213,3 +213,10 @@ def test_a_hold_out_counts_back_from_what_stands_not_from_a_retraction(store: Da
     assert load_artifact(result.path).manifest.as_of == before.as_of - 20 * DAY_US
     report = run(store, tmp_path, EvaluateOptions(holdout_days=20, validation_days=20, baselines=()))
     assert report.settings["test_start"] == format_time(before.as_of - 20 * DAY_US)
+
+
+@pytest.mark.parametrize("holdout_days", [0.0, 20.0])
+def test_windows_end_with_the_newest_event_whatever_was_withdrawn_later(shop: Snapshot, holdout_days: float) -> None:
+    later = replace(shop, as_of=shop.as_of + 3 * DAY_US)
+    parts = parts_of(later, Options(holdout_days=holdout_days, validation_days=20))
+    assert parts.outcomes.days == 20

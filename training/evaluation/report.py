@@ -125,7 +125,7 @@ def save_report(report: Report, path: Path) -> None:
     """The JSON at `path` and the npz beside it. A JSON that is there is whole, and so is what it belongs to."""
     columns = {f"{r.column}/{r.model}/{metric}": v for r in report.results for metric, v in r.per_user.items()}
     whose = {name: getattr(report, name) for name in ARRAYS}
-    np.savez_compressed(path.with_suffix(".npz"), **whose, **columns)  # type: ignore[arg-type]
+    np.savez_compressed(path.with_suffix(".npz"), **whose, **columns)  # type: ignore[arg-type]  # numpy's own keyword might be among the names
     beside = path.with_name(path.name + ".tmp")
     beside.write_text(json.dumps(as_json(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     beside.replace(path)

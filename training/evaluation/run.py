@@ -59,6 +59,7 @@ def run(
         split = time_split(
             snapshot,
             test_start=end - round(options.holdout_days * DAY_US),
+            test_end=end,
             validation_days=options.validation_days,
         )
     config: Mapping[str, Any] = artifact.manifest.config if artifact else {}

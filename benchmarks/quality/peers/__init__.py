@@ -94,14 +94,17 @@ class Said(NamedTuple):
 
 
 def environment(peer: Peer, root: Path) -> Path:
-    """The Python of the peer's environment below `root`, made where it is not there. Raises CalledProcessError."""
+    """The Python of the peer's environment below `root`, made where it is not there. Raises PeerError."""
     if not peer.packages:
         return Path(sys.executable)
     place = root / Path(peer.script).stem.removeprefix("run_")
     python, ready = place / "bin" / "python", place / "ready"
     if not ready.exists() or ready.read_text() != "\n".join(peer.packages):
         venv.create(place, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *peer.packages], check=True)
+        try:
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *peer.packages], check=True)
+        except subprocess.CalledProcessError as error:
+            raise PeerError(f"{peer.name} cannot be installed.", hint="What pip says stands above.") from error
         ready.write_text("\n".join(peer.packages))
     return python
 

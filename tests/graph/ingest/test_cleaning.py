@@ -57,7 +57,7 @@ def loaded(database: Database | None, shop: Path, **flags: Any) -> dict[str, Tab
     if only := flags.pop("only", None):
         files = {only: files[only]}
     cleaning = parse(flags.pop("missing", []), flags.pop("outliers", []), **flags)
-    summaries = load(database, mapping, files, shop / "rejects.jsonl", cleaning=cleaning)  # type: ignore[arg-type]
+    summaries = load(database, mapping, files, shop / "rejects.jsonl", cleaning=cleaning)  # type: ignore[arg-type]  # a dict of fewer names
     return {summary.table: summary for summary in summaries}
 
 
@@ -162,7 +162,7 @@ def test_what_is_no_number_is_rejected_however_numbers_are_cleaned(
     table, path = ("items", "items.parquet") if wrong == "inf" else ("events", "events.csv")
     field = "items.price" if wrong == "inf" else "events.value"
     cleaning = parse([f"{field}=mean"], [f"{field}=iqr"])
-    (summary,) = load(sqlite_database, mapping, {table: shop / path}, shop / "rejects.jsonl", cleaning=cleaning)  # type: ignore[dict-item]
+    (summary,) = load(sqlite_database, mapping, {table: shop / path}, shop / "rejects.jsonl", cleaning=cleaning)  # type: ignore[dict-item]  # a str in place of the names
     assert (summary.counts["accepted"], summary.counts["rejected"], summary.counts["cleaned"]) == (2, 1, 0)
 
 

@@ -87,7 +87,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 def columns_of(figure: Figure, titles: Sequence[str], rows: int = 1, **kwargs: object) -> list[list[Axes]]:
     """`rows` x one panel for each title, titles above the first row."""
-    axes = figure.subplots(rows, len(titles), squeeze=False, **kwargs)  # type: ignore[call-overload]
+    axes = figure.subplots(rows, len(titles), squeeze=False, **kwargs)  # type: ignore[call-overload]  # one overload a value of squeeze, none for keywords
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title)
     return [list(row) for row in axes]

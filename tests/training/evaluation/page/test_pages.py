@@ -207,7 +207,7 @@ def windows(
 def folds(n: int, **options: object) -> list[Report]:
     return [
         replace(report, settings={"fold": k + 1, "folds": n, "fold_seed": 0}, asked=report.asked + 20 * k)
-        for k, report in enumerate(windows(n, **options))  # type: ignore[arg-type]
+        for k, report in enumerate(windows(n, **options))  # type: ignore[arg-type]  # of several types
     ]
 
 
