@@ -111,7 +111,7 @@ def learn(
     result = fitted or fit(
         graph,
         histories,
-        _for_net(sample(validation, NET_QUERIES), exclude_seen=exclude_seen),
+        net_validation(sample(validation, NET_QUERIES), exclude_seen=exclude_seen),
         config,
         n_kinds=len(trained.kinds),
         encoder=encoder,
@@ -187,7 +187,7 @@ def share_of_repeats(queries: Queries) -> float:
     return float(queries.had(row, queries.relevance.indices).mean())
 
 
-def _for_net(queries: Queries, *, exclude_seen: bool) -> Validation:
+def net_validation(queries: Queries, *, exclude_seen: bool) -> Validation:
     """The queries as the net's own validation takes them; users whose answers are all seen are left out."""
     asked = queries.under("exclude" if exclude_seen else "include")
     relevance = asked.relevance
