@@ -37,7 +37,7 @@ from training.memories import Memory, read_memories
 from training.mixture import Mixture, ranker_features, sources_of
 from training.mixture_net import NetSource
 from training.model import InterestNet
-from training.new_items import prior_of
+from training.prior import log_prior
 from training.ranker import Ranker, read_pace, read_ranker
 from training.ranker_features import facts_of
 from training.recency import RECENCY, Recency, read_recency
@@ -112,7 +112,9 @@ class Artifact:
     def mixture(self) -> Mixture:
         """The whole model as of this revision: what scores and ranks. Raises ArtifactError when parts do not fit."""
         facts = facts_of(self.pace, self.item_vectors, np.stack(self.item_categories.nonzero()), self.category_parent)
-        net = NetSource(self.net, self.item_vectors, prior_of(self.pace, self.novelty))
+        net = NetSource(
+            self.net, self.item_vectors, log_prior(self.pace.ever, self.net.config.popularity_prior, self.novelty)
+        )
         self.require_ranker()
         return Mixture(net, self.memories, self.popularity, self.gate, facts, self.ranker, self.near, self.recency)
 

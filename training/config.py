@@ -38,6 +38,8 @@ class NetConfig(BaseModel):
 
     id_dropout: float = Field(default=0.0, ge=0, lt=1, description="share of items a batch that stand without their id")
 
+    centered: bool = Field(default=False, description="item vectors less their mean, each weighed by its events")
+
     # users
     sequence_encoder: Literal["transformer", "gru", "lstm", "cnn", "mean"] = "transformer"
     blocks: int = Field(default=1, gt=0)
@@ -47,6 +49,7 @@ class NetConfig(BaseModel):
     kinds: bool = Field(default=True, description="a step tells of what kind its events are")
     gaps: bool = Field(default=True, description="a step tells how long after the one before it came")
     places: bool = Field(default=True, description="a step tells its place in the history")
+    long_term: bool = Field(default=False, description="the mean of all steps goes past the sequence encoder as well")
     interests: int = Field(default=1, gt=0, description="vectors a user")
     nets: int = Field(default=1, gt=0, description="independent nets, served as one concatenated vector")
 
@@ -54,6 +57,9 @@ class NetConfig(BaseModel):
     loss: Literal["softmax", "bpr", "bce"] = "softmax"
     category_loss: float = Field(default=0.0, ge=0, description="weight of guessing the next item's categories as well")
     negatives: int = Field(default=2048, gt=0, description="shared a batch; all items where there are fewer")
+    popularity_prior: float = Field(
+        default=0.0, ge=0, le=1, description="power of an item's share of events that multiplies its probability"
+    )
     popular_negatives: float = Field(default=0.0, ge=0, lt=1, description="share drawn by popularity, the rest uniform")
     batch_positions: int = Field(default=4000, gt=0, description="positions (steps, padding included) a batch")
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -117,6 +123,11 @@ def default_config(sizes: Sizes) -> NetConfig:
         # What stands for an item without events is learned along; known items lose nothing by it where categories tell
         # much of an item. In a large catalog they lose a tenth of their NDCG.
         id_dropout=0.0 if big_catalog else 0.15,
+        # What all items share tells none from another; nets of 0.1.0 do not know these two.
+        centered=True,
+        long_term=True,
+        # Where few items have most of the events, vectors would say how popular an item is and nothing else.
+        popularity_prior=1.0 if big_catalog else 0.0,
         max_history=50 if sizes.steps < 30 * sizes.users else 100,
         # Baskets bring many targets a position; fewer positions a batch then, so that an epoch has its hundred batches.
         batch_positions=max(1_000, min(4_000, 4_000 * sizes.steps // max(sizes.events, 1))),

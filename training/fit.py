@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from graph.arrays import Int64s
 from graph.features.encoder import FeatureEncoder
 from graph.histories import Histories
 from graph.schema import CATEGORY, ITEM
@@ -31,6 +32,7 @@ from training.item_graph import ItemGraph
 from training.losses import negative_proposal, sample_negatives
 from training.model import InterestNet
 from training.pairwise_losses import LOSSES
+from training.prior import log_prior
 from training.validation import Validation, ndcg
 
 CLIP_NORM = 5.0
@@ -136,6 +138,7 @@ def _train(
     n_batches = len(bucketed(windows.steps, config.batch_positions))
     events = np.bincount(windows.histories.item, minlength=len(items.item_ids))
     proposal = negative_proposal(torch.from_numpy(events).to(device), config)
+    prior = _prior(events, config, device)
     clock = _Clock(run.seconds)
     saved_at = run.seconds
     while (
@@ -144,7 +147,7 @@ def _train(
         and (run.seconds < budget_s or not run.epochs)
     ):
         for batch in training_batches(windows, config.batch_positions, config.seed, len(run.epochs), skip=run.batch):
-            run.loss += _descend(run, items, batch.to(device), proposal, config, folder)
+            run.loss += _descend(run, items, batch.to(device), proposal, prior, config, folder)
             run.batch += 1
             run.seconds = clock.tick(len(batch.target))
             if on_progress:
@@ -154,7 +157,7 @@ def _train(
                 _save(run, folder, config)
                 saved_at = run.seconds
         run.average.eval()
-        score = ndcg(run.average, run.average.item_vectors(items), validation, known=proposal > 0)
+        score = ndcg(run.average, run.average.item_vectors(items), validation, known=proposal > 0, prior=prior)
         run.seconds = clock.tick(0)
         run.epochs.append(Epoch(loss=run.loss / run.batch, ndcg=score, seconds=run.seconds))
         run.batch, run.loss = 0, 0.0
@@ -166,7 +169,13 @@ def _train(
 
 
 def _descend(
-    run: Run, items: ItemGraph, batch: Batch, proposal: Tensor, config: NetConfig, folder: Path | None
+    run: Run,
+    items: ItemGraph,
+    batch: Batch,
+    proposal: Tensor,
+    prior: Tensor | None,
+    config: NetConfig,
+    folder: Path | None,
 ) -> float:
     """One step of the optimiser and of the average; the batch's loss, the mean over the nets."""
     run.net.train()
@@ -176,7 +185,7 @@ def _descend(
             users = net.user_vectors(vectors, batch).flatten(0, 1)
             negatives = sample_negatives(proposal, config)
             temperature = net.log_temperature.exp()
-            loss = LOSSES[config.loss](users, vectors, batch.query, batch.target, negatives, temperature)
+            loss = LOSSES[config.loss](users, vectors, batch.query, batch.target, negatives, temperature, prior)
             if config.category_loss:
                 labels = net.category(run.net.category_rows(items))
                 of_kind = category_loss(users, batch.query, batch.target, items.categories, labels, temperature)
@@ -202,6 +211,11 @@ def _descend(
     with torch.no_grad():
         torch._foreach_lerp_(list(run.average.parameters()), list(run.net.parameters()), 1 - decay)
     return value
+
+
+def _prior(events: Int64s, config: NetConfig, device: torch.device) -> Tensor | None:
+    prior = log_prior(events, config.popularity_prior)
+    return None if prior is None else torch.from_numpy(prior).to(device)
 
 
 def _start(

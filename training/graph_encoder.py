@@ -40,8 +40,9 @@ class GraphEncoder(nn.Module):
         """items: `[V, dim]` -> `[V, dim]`."""
         state = total = items
         for step, weights in enumerate(self.relation_weights.softmax(dim=1)):
-            heard = [weight * self._heard(state, step, r, relations[r]) for r, weight in enumerate(weights)]
-            state = functools.reduce(torch.add, heard)
+            heard = [self._heard(state, step, r, relations[r]) for r in range(len(weights))]
+            # One relation alone weighs 1.
+            state = heard[0] if len(heard) == 1 else functools.reduce(torch.add, map(torch.mul, weights, heard))
             total = total + state
         return total / (1 + self.steps)
 

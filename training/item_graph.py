@@ -82,6 +82,8 @@ class ItemGraph:
     item_ids: Tensor
     category_ids: Tensor
     categories: Adjacency
+    share: Tensor
+    """`[V]`, of all that users did, weights of the edges; 0 without events."""
     relations: tuple[tuple[Adjacency, ...], ...]
     features: Tensor | None = None
     """`[V, W + F]`, as a FeatureEncoder gives them; None where the config names none."""
@@ -99,10 +101,12 @@ def read_graph(graph: HeteroData, config: NetConfig, device: torch.device) -> It
             relations.append((Adjacency.of(paths.T.tocsr(), device), Adjacency.of(paths, device)))
         else:
             relations.append((Adjacency.of(_neighbours(graph, name, config), device),))
+    weight = torch.from_numpy(np.asarray(_user_item(graph).sum(axis=0), np.float32)).to(device)
     return ItemGraph(
         item_ids=graph[ITEM].node_id.to(device),
         category_ids=graph[CATEGORY].node_id.to(device),
         categories=Adjacency.of(paths, device),
+        share=weight / weight.sum().clamp(min=1e-12),
         relations=tuple(relations),
         features=graph[ITEM].x.to(device) if config.features else None,
     )

@@ -44,11 +44,18 @@ def negative_proposal(events: Tensor, config: NetConfig) -> Tensor:
 
 
 def softmax_loss(
-    users: Tensor, items: Tensor, query: Tensor, target: Tensor, negatives: Negatives, temperature: Tensor
+    users: Tensor,
+    items: Tensor,
+    query: Tensor,
+    target: Tensor,
+    negatives: Negatives,
+    temperature: Tensor,
+    prior: Tensor | None = None,
 ) -> Tensor:
     """Mean over the pairs of -log p(target | user); scalar.
 
-    Shapes: users `[Q, K, dim]` and items `[V, dim]` of unit length; query, target `[P]`.
+    Shapes: users `[Q, K, dim]` and items `[V, dim]` of unit length; query, target `[P]`; prior `[V]`, added to the
+    logits (prior.py).
 
     p is the softmax over the target and the items that are no target of the same query. The sum over the latter is
     estimated from the negatives (sampled softmax, Jean et al., 2015), once a query for all targets of a basket; with
@@ -61,11 +68,15 @@ def softmax_loss(
 
     users = temperature * users
     logits = users @ functional.embedding(negatives.items, items).T + negatives.log_weight
+    if prior is not None:
+        logits = logits + prior[negatives.items]
     logits[query[hit], :, place[target[hit]]] = -torch.inf
     others = strongest_interest(logits).float().logsumexp(dim=1)
 
     asking = functional.embedding(query, users.flatten(1)).view(-1, *users.shape[1:])
     own = strongest_interest((asking * functional.embedding(target, items).unsqueeze(1)).sum(dim=-1)).float()
+    if prior is not None:
+        own = own + prior[target]
     # -log(e^own / (e^own + e^others)) = softplus(others - own)
     return functional.softplus(functional.embedding(query, others.unsqueeze(1)).squeeze(1) - own).mean()
 

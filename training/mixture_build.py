@@ -35,7 +35,8 @@ from training.memories_fit import popular, refit
 from training.mixture import Mixture
 from training.mixture_net import NetSource, item_vectors_of
 from training.model import InterestNet
-from training.new_items import lend_memory, lend_vectors, prior_of, stand_ins_of
+from training.new_items import lend_memory, lend_vectors, stand_ins_of
+from training.prior import log_prior
 from training.profiles import profiles
 from training.ranker import Ranker
 from training.ranker_features import ItemFacts, facts_of
@@ -96,9 +97,10 @@ def mixture_of(
     pace = pace_of(histories)
     lent = stand_ins_of(snapshot, pace, model.net.encoder)
     vectors = lend_vectors(item_vectors_of(model.net, graph), lent)
+    prior = log_prior(pace.ever, model.net.config.popularity_prior, novelty(pace, snapshot.item_exists))
     stage("memories")
     return Mixture(
-        net=NetSource(model.net, vectors, prior_of(pace, novelty(pace, snapshot.item_exists))),
+        net=NetSource(model.net, vectors, prior),
         memories=tuple(lend_memory(memory, lent) for memory in refit(model.memories, snapshot)),
         popularity=popular(histories, snapshot.as_of, model.popularity_half_life_days),
         gate=model.gate,

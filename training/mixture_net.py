@@ -44,7 +44,7 @@ class NetSource:
         return np.asarray(self.net.user_vectors(local, torch.from_numpy(self.vectors[occurring])).numpy())
 
     def logits(self, users: Float32s, items: NDArray[np.integer[Any]] | None = None) -> Float32s:
-        """temperature · max over interests of the cosine, and the prior: [B, V], or [B, n] for some `items`."""
+        """temperature · max over interests of the cosine, and the log prior: [B, V], or [B, n] for some `items`."""
         vectors = self.vectors if items is None else self.vectors[items]
         flat = users.reshape(-1, users.shape[-1]) @ vectors.T
         logits = np.float32(self.temperature) * (flat if users.shape[1] == 1 else _of_interests(flat, users.shape[1]))

@@ -2,11 +2,11 @@
 
     item     id embedding (in training dropped for some) + mean of its categories' embeddings, up to the root
              + its features, projected and gated
-             -> graph encoder over the relations between items                       -> unit vector  [V, dim]
+             -> graph encoder over the relations between items, less what all have   -> unit vector  [V, dim]
     user     for each step (an event or a basket) the mean of its items' vectors
              + event kind + time since the step before + place
              -> causal sequence encoder                                              -> K unit vectors [K, dim]
-    answer   log p(item | user) = log softmax over the catalog of temperature · cosine
+    answer   log p(item | user) = log softmax over the catalog of temperature · cosine + log prior
 
 No embedding belongs to a user: a new event moves the vector at once, and an erased user leaves nothing behind.
 """
@@ -28,8 +28,8 @@ from training.config import NetConfig
 from training.graph_encoder import GraphEncoder
 from training.item_features import ItemFeatures
 from training.item_graph import ItemGraph, read_graph
-from training.losses import strongest_interest
 from training.sequence_encoder import make_sequence_encoder
+from training.unit_vectors import unit
 
 _ENCODER = "encoder-"
 """Before the names of what the encoder of features has learned, in a `state_dict`."""
@@ -71,7 +71,7 @@ class SingleNet(nn.Module):
             items = items + graph.categories.mean(self.category(category_rows))
         if self.features is not None:
             items = items + self.features(graph.features)
-        return functional.normalize(self.graph_encoder(items, graph.relations), dim=-1)
+        return unit(self.graph_encoder(items, graph.relations), graph.share if self.config.centered else None)
 
     def user_vectors(self, items: Tensor, batch: Batch) -> Tensor:
         """`[B, T, K, dim]`, unit length: the interests at each position of each sequence."""
@@ -87,7 +87,7 @@ class SingleNet(nn.Module):
         if self.config.places:
             steps = steps + self.place.weight[:width]
         states = self.to_interests(self.sequence_encoder(self.dropout(steps)))
-        return functional.normalize(states.view(rows, width, self.interests, -1), dim=-1)
+        return unit(states.view(rows, width, self.interests, -1))
 
 
 class InterestNet(nn.Module):
@@ -174,7 +174,7 @@ class InterestNet(nn.Module):
         positions: how many steps, padding included, are encoded at once; a limit on memory, not on the answer.
         """
         windows = newest_windows(histories, self.config.max_history)
-        parts = [functional.normalize(part, dim=-1) for part in items.chunk(self.config.nets, dim=-1)]
+        parts = [unit(part) for part in items.chunk(self.config.nets, dim=-1)]
         users = items.new_zeros(len(histories), self.config.interests, items.shape[1])
         for rows in bucketed(windows.steps, positions):
             batch = make_batch(windows, rows, training=False).to(items.device)
@@ -184,12 +184,6 @@ class InterestNet(nn.Module):
             ]
             users[torch.from_numpy(rows).to(items.device)] = self._side_by_side(last).float()
         return users
-
-    @torch.no_grad()
-    def log_probabilities(self, users: Tensor, items: Tensor) -> Tensor:
-        """log p(next item) `[B, V]` over the whole catalog; users `[B, K, vector_dim]`, items `[V, vector_dim]`."""
-        cosines = strongest_interest(users @ items.T)
-        return torch.log_softmax(self.temperature * cosines.float(), dim=1)
 
     def _side_by_side(self, parts: list[Tensor]) -> Tensor:
         scales = (self.temperatures / self.temperatures.sum()).sqrt()

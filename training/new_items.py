@@ -10,7 +10,7 @@ from graph.features.encoder import FeatureEncoder
 from graph.memories.pace import Pace
 from graph.memories.sparse import pruned_product
 from graph.snapshot import Snapshot
-from graph.stand_ins import StandIns, known_items, stand_ins
+from graph.stand_ins import StandIns, stand_ins
 from training.memories import ItemToItem, Memory
 
 KEPT = 250
@@ -21,14 +21,6 @@ def stand_ins_of(snapshot: Snapshot, pace: Pace, encoder: FeatureEncoder | None)
     if encoder is None:
         return stand_ins(snapshot, pace, None, ())
     return stand_ins(snapshot, pace, encoder(snapshot), encoder.widths)
-
-
-def prior_of(pace: Pace, share: float) -> Float32s | None:
-    """float32 [V]: log of how likely an item is before anything is known of the user, None where all are alike.
-
-    share: `novelty` of the events and the catalog that `pace` is of.
-    """
-    return None if share == 1 else np.where(known_items(pace), 0, np.log(share)).astype(np.float32)
 
 
 def lend_vectors(vectors: Float32s, lent: StandIns | None) -> Float32s:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from training.config import NetConfig
 
 
-def make_sequence_encoder(config: NetConfig) -> nn.Module:
+def make_sequence_encoder(config: NetConfig) -> "SequenceEncoder":
     """A module `[batch, steps, dim] -> [batch, steps, dim]`."""
     blocks: dict[str, type[nn.Module]] = {
         "transformer": TransformerBlock,
@@ -21,7 +21,30 @@ def make_sequence_encoder(config: NetConfig) -> nn.Module:
         "mean": MeanBlock,
     }
     block = blocks[config.sequence_encoder]
-    return nn.Sequential(*(block(config) for _ in range(config.blocks)), nn.LayerNorm(config.dim))
+    return SequenceEncoder([block(config) for _ in range(config.blocks)], config)
+
+
+class SequenceEncoder(nn.Sequential):
+    """Blocks one after the other, a share of the mean of all steps for each dimension, LayerNorm.
+
+    A block starts from the step before it: what the user did last. The mean is the way by which what was always liked
+    gets through, before a block has learned to carry it (long-term beside short-term interest, as in SLi-Rec, Yu et
+    al., 2019).
+    """
+
+    def __init__(self, blocks: list[nn.Module], config: NetConfig) -> None:
+        super().__init__(*blocks, nn.LayerNorm(config.dim))
+        self.long_term = nn.Parameter(torch.ones(config.dim)) if config.long_term else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        *blocks, norm = self
+        state = x
+        for block in blocks:
+            state = block(state)
+        if self.long_term is not None:
+            state = state + self.long_term * mean_so_far(x)
+        out: Tensor = norm(state)
+        return out
 
 
 class TransformerBlock(nn.Module):
@@ -96,5 +119,9 @@ class MeanBlock(nn.Module):
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
-        so_far = torch.arange(1, x.shape[1] + 1, device=x.device).unsqueeze(1)
-        return x.cumsum(dim=1) / so_far
+        return mean_so_far(x)
+
+
+def mean_so_far(x: Tensor) -> Tensor:
+    """`[batch, steps, dim]`: of each step and those before it."""
+    return x.cumsum(dim=1) / torch.arange(1, x.shape[1] + 1, device=x.device).unsqueeze(1)

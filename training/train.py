@@ -32,7 +32,8 @@ from training.memories_fit import choose_memories, choose_popularity, popular, s
 from training.mixture import Mixture, sources_of
 from training.mixture_build import Model, Stage, graph_of, item_facts, kinds_of
 from training.mixture_net import NetSource, item_vectors_of
-from training.new_items import lend_memory, lend_vectors, prior_of, stand_ins_of
+from training.new_items import lend_memory, lend_vectors, stand_ins_of
+from training.prior import log_prior
 from training.ranker_fit import Trial, fit_ranker
 from training.recency_fit import fit_recency
 from training.validation import Validation
@@ -131,7 +132,7 @@ def learn(
     stage("gate")
     vectors = lend_vectors(item_vectors_of(net, graph), lent)
     mixture = Mixture(
-        net=NetSource(net, vectors, prior_of(pace, novelty(pace, trained.item_exists))),
+        net=NetSource(net, vectors, log_prior(pace.ever, config.popularity_prior, novelty(pace, trained.item_exists))),
         memories=memories,
         popularity=popular(histories, trained.as_of, half_life),
         gate=neutral_gate(sources_of(memories), 2 + 2 * len(memories)),

@@ -41,37 +41,47 @@ class Validation:
 
 
 def ndcg(
-    net: InterestNet, items: Tensor, validation: Validation, chunk: int | None = None, known: Tensor | None = None
+    net: InterestNet,
+    items: Tensor,
+    validation: Validation,
+    chunk: int | None = None,
+    *,
+    known: Tensor | None = None,
+    prior: Tensor | None = None,
 ) -> float:
-    """Mean NDCG@10 over the queries, of the `known` items, bool `[V]`; None: of all.
+    """Mean NDCG@10 over the queries, of the `known` items, bool `[V]`; None: of all. `prior` `[V]` is added to the
+    logits.
 
     Raises TrainingError for non-finite scores, which would rank first otherwise.
     """
     users = net.user_vectors(validation.histories, items)
     chunk = chunk or max(1, SCORES_AT_ONCE // len(items))
+    shift = items.new_zeros(len(items)) if prior is None else prior.clone()
+    if known is not None:
+        shift[~known] = -torch.inf
     gains = [
-        _gains(users[begin : begin + chunk], items, validation, known, begin, min(begin + chunk, len(users)))
+        _gains(net.temperature * users[begin : begin + chunk], items, validation, shift, begin)
         for begin in range(0, len(users), chunk)
     ]
     return float(torch.cat(gains).mean())
 
 
-def _gains(users: Tensor, items: Tensor, validation: Validation, known: Tensor | None, begin: int, end: int) -> Tensor:
-    scores = strongest_interest(users @ items.T).float()
+def _gains(users: Tensor, items: Tensor, validation: Validation, shift: Tensor, begin: int) -> Tensor:
+    scores, end = strongest_interest(users @ items.T).float(), begin + len(users)
     if not torch.isfinite(scores).all():
         raise TrainingError("the net's scores are not finite", hint="Lower the learning rate.")
-    if known is not None:
-        scores[:, ~known] = -torch.inf
+    scores += shift
     if validation.exclude_seen:
         row, item = _pairs(validation.histories.offsets, validation.histories.item, begin, end)
         scores[row.to(scores.device), item.to(scores.device)] = -torch.inf
     row, item = _pairs(validation.relevant_offsets, validation.relevant, begin, end)
     relevant = torch.zeros_like(scores, dtype=torch.bool)
     relevant[row.to(scores.device), item.to(scores.device)] = True
-    top = scores.topk(min(K, scores.shape[1]), dim=1).indices
+    best, top = scores.topk(min(K, scores.shape[1]), dim=1)
     discount = 1 / torch.log2(torch.arange(top.shape[1], device=scores.device) + 2.0)
     ideal = discount.cumsum(0)[(relevant.sum(dim=1).clamp(max=len(discount)) - 1)]
-    return (relevant.gather(1, top) * discount).sum(dim=1) / ideal
+    hit = relevant.gather(1, top) & torch.isfinite(best)  # where there are fewer candidates than places
+    return (hit * discount).sum(dim=1) / ideal
 
 
 def _pairs(offsets: Int64s, columns: np.ndarray, begin: int, end: int) -> tuple[Tensor, Tensor]:

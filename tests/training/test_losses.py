@@ -34,6 +34,14 @@ def test_targets_of_one_basket_do_not_push_each_other_away() -> None:
     torch.testing.assert_close(loss, functional.cross_entropy(logits, target))
 
 
+@pytest.mark.parametrize("interests", [1, 3])
+def test_the_prior_is_added_to_the_logits_of_targets_and_negatives(interests: int) -> None:
+    users, items, prior = vectors(4, interests, seed=0), vectors(V, seed=1), torch.linspace(-2, 3, V)
+    target = torch.tensor([1, 2, 3, 59])
+    loss = softmax_loss(users, items, torch.arange(4), target, ALL, torch.tensor(14.0), prior)
+    torch.testing.assert_close(loss, functional.cross_entropy(14 * (users @ items.T).amax(dim=1) + prior, target))
+
+
 def test_several_interests_take_the_nearest() -> None:
     users, items = vectors(4, 3, seed=0), vectors(V, seed=1)
     target = torch.tensor([1, 2, 3, 4])

@@ -11,7 +11,9 @@ from torch_geometric.data import HeteroData
 from graph.histories import Histories, histories_from_arrays
 from training.batches import make_batch, newest_windows
 from training.config import NetConfig
+from training.mixture_net import NetSource
 from training.model import InterestNet
+from training.sequence_encoder import make_sequence_encoder
 
 HOUR = 3_600_000_000
 CONFIG = NetConfig(dim=8, max_history=10, dropout=0.5)
@@ -57,6 +59,7 @@ def histories(*users: list[int], hours: list[int] | None = None, kind: int = 0) 
         {},
         {"nets": 2},
         {"interests": 3},
+        {"centered": True, "long_term": True},
         {"graph_encoder": "none"},
         {"graph_encoder": "lightgcn"},
         {"graph_encoder": "directed"},
@@ -72,9 +75,10 @@ def test_vectors_have_unit_length(changes: dict[str, Any]) -> None:
     torch.testing.assert_close(users.norm(dim=-1), torch.ones(3, net.config.interests))
 
 
+@pytest.mark.parametrize("long_term", [False, True])
 @pytest.mark.parametrize("encoder", ["transformer", "gru", "lstm", "cnn", "mean"])
-def test_a_position_knows_its_own_step_and_earlier_ones_alone(encoder: str) -> None:
-    net = net_of(graph_of(), sequence_encoder=encoder, blocks=2)
+def test_a_position_knows_its_own_step_and_earlier_ones_alone(encoder: str, long_term: bool) -> None:
+    net = net_of(graph_of(), sequence_encoder=encoder, blocks=2, long_term=long_term)
     items = net.item_vectors(graph_of())
 
     def positions(*row: int) -> torch.Tensor:
@@ -85,6 +89,16 @@ def test_a_position_knows_its_own_step_and_earlier_ones_alone(encoder: str) -> N
     before, after = positions(1, 2, 3, 4, 5), positions(1, 2, 3, 9, 5)
     torch.testing.assert_close(before[:4], after[:4])  # the start and the steps 1, 2, 3
     assert ((before[4:] - after[4:]).abs().amax(dim=1) > 1e-4).all()
+
+
+def test_what_was_always_liked_goes_past_the_blocks() -> None:
+    encoder = make_sequence_encoder(CONFIG.model_copy(update={"long_term": True})).eval()
+    with torch.no_grad():
+        for parameter in encoder[0].parameters():
+            parameter.zero_()  # so that the block says nothing of its own
+    x = torch.randn(2, 5, 8)
+    means = torch.stack([x[:, : place + 1].mean(dim=1) for place in range(5)], dim=1)
+    torch.testing.assert_close(encoder(x), torch.nn.functional.layer_norm(x + means, (8,)))
 
 
 @pytest.mark.parametrize("encoder", ["transformer", "gru", "lstm", "cnn", "mean"])
@@ -141,11 +155,28 @@ def test_several_nets_serve_the_average_of_their_logits() -> None:
 def test_probabilities_sum_to_one_and_take_the_nearest_interest() -> None:
     net = net_of(graph_of(), interests=3)
     items = net.item_vectors(graph_of())
-    users = net.user_vectors(histories([1, 2, 3], []), items)
-    log_p = net.log_probabilities(users, items)
-    torch.testing.assert_close(log_p.exp().sum(dim=1), torch.ones(2))
-    nearest = (users @ items.T).amax(dim=1).argmax(dim=1)
-    assert torch.equal(log_p.argmax(dim=1), nearest)
+    p = NetSource(net, items.numpy()).probabilities(net.user_vectors(histories([1, 2, 3], []), items).numpy())
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+    nearest = (net.user_vectors(histories([1, 2, 3], []), items) @ items.T).amax(dim=1).argmax(dim=1)
+    assert p.argmax(axis=1).tolist() == nearest.tolist()
+
+
+def test_centered_vectors_have_no_common_part() -> None:
+    graph = graph_of()
+    for centered in (False, True):
+        net = net_of(graph, centered=centered, graph_encoder="none")
+        torch.nn.init.constant_(net.parts[0].category.weight, 0.5)  # something that all items share
+        vectors = net.item_vectors(graph)
+        common = vectors[1:4].mean(dim=0).norm()  # items 1, 2, 3 have an event each
+        assert common < 0.1 if centered else common > 0.9
+
+
+def test_a_graph_without_events_is_not_centered() -> None:
+    graph = graph_of()
+    graph["user", "view", "item"].edge_index = torch.zeros(2, 0, dtype=torch.long)
+    graph["user", "view", "item"].edge_weight = torch.zeros(0)
+    plain, centered = (net_of(graph, centered=centered).item_vectors(graph) for centered in (False, True))
+    torch.testing.assert_close(plain, centered)
 
 
 def test_a_newer_graph_may_hold_other_items() -> None:

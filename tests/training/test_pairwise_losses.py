@@ -34,18 +34,22 @@ def test_every_loss_that_can_be_configured_exists() -> None:
         assert NetConfig.model_validate({"loss": name}).loss == name
 
 
+@pytest.mark.parametrize("prior", [None, torch.linspace(-2, 3, V)])
 @pytest.mark.parametrize("interests", [1, 3])
 @pytest.mark.parametrize(("loss", "formula"), [(bpr_loss, bpr), (bce_loss, bce)])
 def test_the_loss_is_its_formula(
-    interests: int, loss: Callable[..., Tensor], formula: Callable[[list[Tensor], list[Tensor]], Tensor]
+    interests: int,
+    loss: Callable[..., Tensor],
+    formula: Callable[[list[Tensor], list[Tensor]], Tensor],
+    prior: Tensor | None,
 ) -> None:
     users, items, temperature = vectors(4, interests, seed=0), vectors(V, seed=1), torch.tensor(5.0)
     own, others = [], []
     for query, target in zip(QUERY.tolist(), TARGET.tolist(), strict=True):
-        logits = temperature * (users[query] @ items.T).amax(dim=0)
+        logits = temperature * (users[query] @ items.T).amax(dim=0) + (0 if prior is None else prior)
         own.append(logits[target])
         others.append(logits[[n for n in CHOSEN.tolist() if n != target]])
-    found = loss(users, items, QUERY, TARGET, Negatives(CHOSEN, torch.zeros(len(CHOSEN))), temperature)
+    found = loss(users, items, QUERY, TARGET, Negatives(CHOSEN, torch.zeros(len(CHOSEN))), temperature, prior)
     torch.testing.assert_close(found, formula(own, others))
 
 
@@ -53,7 +57,8 @@ def test_the_loss_is_its_formula(
 def test_gradients_pull_the_target_and_push_the_negatives(name: str) -> None:
     users, items = vectors(1, 1, seed=0), vectors(V, seed=1).requires_grad_()
     pair = torch.tensor([0]), torch.tensor([7])
-    loss = LOSSES[name](users, items, *pair, Negatives(torch.tensor([7, 8]), torch.zeros(2)), torch.tensor(5.0))
+    negatives = Negatives(torch.tensor([7, 8]), torch.zeros(2))
+    loss = LOSSES[name](users, items, *pair, negatives, torch.tensor(5.0), None)
     (gradient,) = torch.autograd.grad(loss, items)
     towards = (gradient @ users[0, 0]).nonzero().squeeze(1).tolist()
     assert towards == [7, 8]

@@ -27,10 +27,12 @@ def validation(*, exclude_seen: bool) -> Validation:
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 @pytest.mark.parametrize("chunk", [1, 3, None])
-def test_ndcg(exclude_seen: bool, chunk: int | None) -> None:
+@pytest.mark.parametrize("prior", [None, torch.linspace(-2, 2, 30)])
+def test_ndcg(exclude_seen: bool, chunk: int | None, prior: torch.Tensor | None) -> None:
     net, items = net_and_items()
     queries = validation(exclude_seen=exclude_seen)
-    scores = (net.user_vectors(queries.histories, items)[:, 0] @ items.T).numpy()
+    cosines = net.user_vectors(queries.histories, items)[:, 0] @ items.T
+    scores = (net.temperature * cosines + (0 if prior is None else prior)).numpy()
     expected = []
     for row in range(4):
         seen = queries.histories.select([row]).item.tolist() if exclude_seen else []
@@ -38,7 +40,19 @@ def test_ndcg(exclude_seen: bool, chunk: int | None) -> None:
         relevant = queries.relevant[queries.relevant_offsets[row] : queries.relevant_offsets[row + 1]].tolist()
         gain = sum(1 / math.log2(place + 2) for place, item in enumerate(ranked) if item in relevant)
         expected.append(gain / sum(1 / math.log2(place + 2) for place in range(min(10, len(relevant)))))
-    assert ndcg(net, items, queries, chunk) == pytest.approx(np.mean(expected), abs=1e-6)
+    assert ndcg(net, items, queries, chunk, prior=prior) == pytest.approx(np.mean(expected), abs=1e-6)
+
+
+def test_unknown_items_are_no_candidates() -> None:
+    net, items = net_and_items()
+    known = torch.zeros(30, dtype=torch.bool)
+    known[:5] = True  # of the relevant items 0 and 2 alone
+    queries = validation(exclude_seen=False)
+    assert 0 < ndcg(net, items, queries, known=known) < 1
+    assert ndcg(net, items, queries, known=~known) < 1
+    only = torch.zeros(30, dtype=torch.bool)
+    only[25] = True  # relevant for nobody
+    assert ndcg(net, items, queries, known=only) == 0
 
 
 def test_a_sample_keeps_queries_whole() -> None:
