@@ -72,10 +72,10 @@ def novelty(pace: Pace, exists: Bools) -> float:
     if not new or not known.any():
         return 1.0
     when = pace.minutes
-    recent = when > np.quantile(when, 1 - NEWEST)
+    recent = when >= np.quantile(when, 1 - NEWEST)
     starts = np.concatenate([[0], np.cumsum(pace.ever)[:-1]])[known]
     taken = recent[starts].sum() / max(int(recent.sum()), 1)
-    return float(np.clip(taken / (new / (new + int(known.sum()))), LEAST_NOVELTY, 1.0))
+    return float(np.clip(taken / (new / (new + int((known & exists).sum()))), LEAST_NOVELTY, 1.0))
 
 
 def _content(snapshot: Snapshot, features: Float32s | None, widths: tuple[int, ...]) -> Csr:

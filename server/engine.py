@@ -71,6 +71,13 @@ class Affinities:
     lift: Float64s
 
 
+_NO_VECTOR = {
+    "item": ("nothing tells what it is like", "Give it a category or features, and refresh."),
+    "category": ("nothing is below it", "Give items this category, and refresh."),
+}
+"""Why, and what to do."""
+
+
 @dataclass(frozen=True)
 class Engine:
     database: Database
@@ -224,7 +231,8 @@ class Engine:
             )
         vector = np.asarray(self.vectors(kind)[index : index + 1])
         if not vector.any():
-            raise NotFoundError(f"The {kind} {external!r} has no vector: nothing is below it.", reason="NO_VECTOR")
+            why, hint = _NO_VECTOR[kind]
+            raise NotFoundError(f"The {kind} {external!r} has no vector: {why}.", hint=hint, reason="NO_VECTOR")
         return index, vector
 
     def similar(

@@ -20,7 +20,7 @@ def category_loss(
 
     Shapes: users `[Q, K, dim]` of unit length, query, target `[P]`, of_items `[V, C]`, categories `[C, dim]`.
     """
-    logits = strongest_interest(temperature * users @ functional.normalize(categories, dim=-1).T).float()
+    logits = strongest_interest(temperature * users @ functional.normalize(categories, dim=-1).T)
     log_p = torch.log_softmax(logits, dim=1)
     begin, end = of_items.offsets[target], of_items.offsets[target + 1]
     pair = torch.repeat_interleave(end - begin)

@@ -29,7 +29,7 @@ from training.config import NetConfig
 from training.curves import Epoch
 from training.device import choose_device, mixed_precision
 from training.item_graph import ItemGraph
-from training.losses import negative_proposal, sample_negatives
+from training.losses import Pairs, negative_proposal, sample_negatives
 from training.model import InterestNet
 from training.pairwise_losses import LOSSES
 from training.prior import log_prior
@@ -185,7 +185,8 @@ def _descend(
             users = net.user_vectors(vectors, batch).flatten(0, 1)
             negatives = sample_negatives(proposal, config)
             temperature = net.log_temperature.exp()
-            loss = LOSSES[config.loss](users, vectors, batch.query, batch.target, negatives, temperature, prior)
+            pairs = Pairs(users, vectors, batch.query, batch.target, temperature, prior)
+            loss = LOSSES[config.loss](pairs, negatives)
             if config.category_loss:
                 labels = net.category(run.net.category_rows(items))
                 of_kind = category_loss(users, batch.query, batch.target, items.categories, labels, temperature)

@@ -1,6 +1,6 @@
 """What an ablation does without: parts of the mixture, none of which the net has to be trained again for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,16 +23,22 @@ class LeaveOut:
     gate_features: bool = False
     ranker: bool = False
 
-    def memories_of(self, memories: Sequence[Memory]) -> tuple[Memory, ...]:
-        """Those that stay. Raises BadInputError for one that is not there to be left out."""
-        named = self.sources - {NET, ALL_MEMORIES}
+    def memories_of(self, choose: Callable[[], Sequence[Memory]]) -> tuple[Memory, ...]:
+        """Of those that `choose` counts the ones that stay; nothing is counted where none do.
+
+        Raises BadInputError for one that is not there to be left out.
+        """
+        if ALL_MEMORIES in self.sources:
+            return ()
+        memories = choose()
+        named = self.sources - {NET}
         missing = sorted(named - {memory.name for memory in memories})
         if missing:
             raise BadInputError(
                 f"There is no memory {missing[0]!r} to leave out.",
                 hint=f"On this data there are {', '.join(memory.name for memory in memories) or 'none'}.",
             )
-        return tuple(m for m in memories if ALL_MEMORIES not in self.sources and m.name not in named)
+        return tuple(memory for memory in memories if memory.name not in named)
 
     def silenced(self, mixture: Mixture) -> Mixture:
         """The mixture, in which the net finds all items equally likely if it is left out."""
@@ -40,7 +46,7 @@ class LeaveOut:
             return mixture
         nothing = np.zeros_like(mixture.net.vectors)
         facts = replace(mixture.facts, vectors=nothing)
-        return replace(mixture, net=replace(mixture.net, vectors=nothing), facts=facts)
+        return replace(mixture, net=replace(mixture.net, vectors=nothing, prior=None), facts=facts)
 
 
 NOTHING = LeaveOut()

@@ -25,7 +25,7 @@ from graph.histories import Histories
 from training.aversion import NEAR, averted
 from training.gate import Gate
 from training.memories import Memory
-from training.mixture_net import EXACT_ITEMS, NEAREST, Nearest, NetSource, strongest_of
+from training.mixture_net import EXACT_ITEMS, Nearest, NetSource, strongest_of
 from training.ranker import Ranker, tilted
 from training.ranker_features import ItemFacts, feature_names
 from training.recency import ALIKE, NEWEST, Recency
@@ -233,7 +233,7 @@ class Mixture:
         now, views = np.array([now_us]), []
         for number, (share, events) in enumerate(self._looked_at(history, now_us)):
             user = self.net.users(events)
-            near = np.unique(nearest(user[0], NEAREST))
+            near = self.net.likeliest(user[0], nearest)
             views.append(View(share, events, user, near, self._recall(events, now), personal=number > 0))
         return views
 

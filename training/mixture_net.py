@@ -1,7 +1,9 @@
-"""The net as a source of the mixture: user vectors, and p_net(item) = softmax over the catalog of temperature · cosine.
+"""The net as a source of the mixture: user vectors, and p_net(item) = softmax over the catalog of its logits.
 
-The normaliser Z is exact up to `EXACT_ITEMS` items. Above, it is the sum over the user's nearest items plus the sum
-over a fixed uniform sample of the others, scaled up to their number.
+    logit    temperature · cosine + log prior (prior.py)
+
+The normaliser Z is exact up to `EXACT_ITEMS` items. Above, it is the sum over the items that are likeliest for the
+user plus the sum over a fixed uniform sample of the others, scaled up to their number.
 """
 
 from collections.abc import Callable
@@ -60,20 +62,26 @@ class NetSource:
         logits /= logits.sum(axis=1, keepdims=True)
         return logits
 
-    def log_normaliser(self, users: Float32s, nearest: NDArray[np.integer[Any]]) -> float:
-        """log Z of one user [1, K, dim] from its `nearest` items, all others estimated from the fixed sample."""
+    def likeliest(self, vectors: Float32s, nearest: Nearest) -> Int64s:
+        """Ascending: the NEAREST items of one user [K, dim], and those likeliest before anything is known of the user,
+        which no search by cosine would find and which may have most of p."""
+        near = nearest(vectors, NEAREST)
+        return np.unique(near if self.prior is None else np.concatenate([near, self._popular]))
+
+    def log_normaliser(self, users: Float32s, likeliest: NDArray[np.integer[Any]]) -> float:
+        """log Z of one user [1, K, dim] from its `likeliest` items, all others estimated from the fixed sample."""
         n_items = len(self.vectors)
-        near = self.logits(users, nearest)[0]
-        sample = np.setdiff1d(self._sample, nearest, assume_unique=True)
+        near = self.logits(users, likeliest)[0]
+        sample = np.setdiff1d(self._sample, likeliest, assume_unique=True)
         highest = float(near.max())
         total = np.exp(near - highest).sum(dtype=np.float64)
         if len(sample):
             others = np.exp(self.logits(users, sample)[0] - highest).sum(dtype=np.float64)
-            total += others * (n_items - len(nearest)) / len(sample)
+            total += others * (n_items - len(likeliest)) / len(sample)
         return highest + float(np.log(total))
 
     def nearest(self, vectors: Float32s, k: int) -> Int64s:
-        """Exact search: the k items nearest to any of a user's vectors [K, dim]."""
+        """Exact search: the k items with the largest logits for a user's vectors [K, dim]."""
         logits = self.logits(vectors[None])[0]
         return strongest_of(logits, k)
 
@@ -84,6 +92,10 @@ class NetSource:
     @cached_property
     def likeness(self) -> Likeness:
         return Likeness.of(self.vectors)
+
+    @cached_property
+    def _popular(self) -> Int64s:
+        return strongest_of(self.prior, NEAREST) if self.prior is not None else np.zeros(0, np.int64)
 
     @cached_property
     def _sample(self) -> Int32s:

@@ -17,7 +17,8 @@ def log_prior(events: NDArray[np.integer[Any]], power: float, novelty: float = 1
     """float32 [V], added to the logits; None where all items are alike.
 
     `events` [V]: how many each item had. Of an item with events: `power` times the log of its events over the mean of
-    those. Of one without: the log of `novelty`, how much less likely such an item is than a known one.
+    those. Of one without: the log of `novelty`, how much less likely such an item is than the mean of the known ones:
+    it may be likelier than what was taken once in years.
     """
     known = events > 0
     if (power == 0 and novelty == 1) or not known.any():

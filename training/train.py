@@ -126,8 +126,10 @@ def learn(
     net = result.net.cpu()
     pace = pace_of(histories)
     lent = stand_ins_of(trained, pace, encoder)
-    chosen = choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
-    memories = tuple(lend_memory(memory, lent) for memory in leave_out.memories_of(chosen))
+    chosen = leave_out.memories_of(
+        lambda: choose_memories(trained, validation, window_days=window_days, exclude_seen=exclude_seen)
+    )
+    memories = tuple(lend_memory(memory, lent) for memory in chosen)
     half_life = choose_popularity(histories, validation, trained.as_of)
     stage("gate")
     vectors = lend_vectors(item_vectors_of(net, graph), lent)

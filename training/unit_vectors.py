@@ -16,6 +16,8 @@ class _Unit(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, share: Tensor | None) -> Tensor:
         centered = x if share is None else x - share @ x
         scale = torch.linalg.vector_norm(centered, dim=-1, keepdim=True).clamp_(min=_LEAST).reciprocal_()
+        if share is not None:  # what is 0 says nothing, and is no more unlike the mean than like it
+            scale = scale.masked_fill_(~x.any(dim=-1, keepdim=True), 0)
         unit = x * scale if share is None else centered.mul_(scale)
         ctx.save_for_backward(unit, scale, share)
         return unit

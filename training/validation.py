@@ -67,7 +67,7 @@ def ndcg(
 
 
 def _gains(users: Tensor, items: Tensor, validation: Validation, shift: Tensor, begin: int) -> Tensor:
-    scores, end = strongest_interest(users @ items.T).float(), begin + len(users)
+    scores, end = strongest_interest(users @ items.T), begin + len(users)
     if not torch.isfinite(scores).all():
         raise TrainingError("the net's scores are not finite", hint="Lower the learning rate.")
     scores += shift

@@ -13,13 +13,14 @@ MEANING = "the value that says nothing, below it the sign turns; null: values sa
 
 FIVE_STARS = """
 UPDATE event_kind SET middle = 3.0 WHERE name = 'rating'
-AND NOT EXISTS (SELECT 1 FROM interaction WHERE kind_id = event_kind.id AND (value < 1 OR value > 5))
+AND NOT EXISTS (SELECT 1 FROM interaction WHERE kind_id = event_kind.id AND (value < 0.5 OR value > 5))
 AND (
-    NOT EXISTS (SELECT 1 FROM interaction WHERE kind_id = event_kind.id)
+    NOT EXISTS (SELECT 1 FROM interaction WHERE kind_id = event_kind.id AND value IS NOT NULL)
     OR EXISTS (SELECT 1 FROM interaction WHERE kind_id = event_kind.id AND value > 3)
 )
 """
-"""Of five stars the third says nothing. Ratings on another scale stay as they were until somebody names its middle."""
+"""Of five stars, also in halves, the third says nothing.
+Ratings on another scale stay as they were until somebody names its middle."""
 
 
 def upgrade() -> None:

@@ -88,10 +88,11 @@ def tables(connection: Any) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("values", "middle"), [([], 3), ([1, 4.5, 5], 3), ([0, 1], None), ([1, 2], None), ([1, 10], None)]
+    ("values", "middle"),
+    [([], 3), ([None], 3), ([1, 4.5, 5], 3), ([0.5, 5], 3), ([0, 1], None), ([1, 2], None), ([1, 10], None)],
 )
 def test_ratings_get_the_middle_of_five_stars_where_they_are_stars(
-    empty_database: Database, values: list[float], middle: float | None
+    empty_database: Database, values: list[float | None], middle: float | None
 ) -> None:
     upgrade(empty_database, "0001")
     with empty_database.begin() as connection:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training.test_fit import SMALL, chains
-from training.fit import FitResult, fit
+from training.fit import FitResult, Progress, fit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -53,7 +53,12 @@ def test_vectors_are_those_of_the_cpu() -> None:
 
 
 def test_resumes_on_the_device(tmp_path: Path) -> None:
-    train({"epochs": 3}, checkpoint_dir=tmp_path)
-    more = train({"epochs": 3}, checkpoint_dir=tmp_path, resume=True)
-    assert len(more.epochs) == 3
+    def stop(progress: Progress) -> None:
+        if progress.epoch == 2 and progress.batch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train({"epochs": 4}, checkpoint_dir=tmp_path, checkpoint_seconds=0, on_progress=stop)
+    more = train({"epochs": 4}, checkpoint_dir=tmp_path, resume=True)
+    assert len(more.epochs) == 4
     assert all(not parameter.is_cuda for parameter in more.net.parameters())

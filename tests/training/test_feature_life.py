@@ -57,7 +57,7 @@ def test_a_published_model_reads_the_features_of_items_that_came_later(store: Da
     refreshed = load_artifact(path)
     later, plain = refreshed.items.index_of(["later", "plain"])
     assert np.linalg.norm(refreshed.item_vectors[later]) == pytest.approx(1, abs=1e-4)
-    assert np.isfinite(refreshed.item_vectors[plain]).all()
+    assert not refreshed.item_vectors[plain].any()  # nothing tells what it is like
     known = refreshed.items.index_of([f"i{item}" for item in range(80)])
     likeness = refreshed.item_vectors[known] @ refreshed.item_vectors[later]
     assert likeness.reshape(20, 4).mean(axis=0).argmax() == 2

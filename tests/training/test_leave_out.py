@@ -33,7 +33,8 @@ def test_a_memory_that_is_not_there_cannot_be_left_out(learned: Learned, split: 
         without(learned, split, LeaveOut(sources=frozenset({"magic"})))
 
 
-def test_the_net_alone_has_no_memories(learned: Learned, split: Split) -> None:
+def test_the_net_alone_has_no_memories(learned: Learned, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("training.train.choose_memories")  # what is not asked for is not counted
     found = without(learned, split, LeaveOut(sources=frozenset({ALL_MEMORIES}), ranker=True))
     assert found.mixture.sources == (NET, POPULARITY)
     assert found.mixture.ranker is None
@@ -43,6 +44,11 @@ def test_a_net_left_out_says_the_same_of_all_items(learned: Learned, split: Spli
     leave_out = LeaveOut(sources=frozenset({NET}))
     found = without(learned, split, leave_out)
     p = found.mixture.evidence(split.test.histories, split.test.now_us).net
+    np.testing.assert_allclose(p, 1 / p.shape[1], rtol=1e-5)
+    with_prior = replace(
+        learned.mixture, net=replace(learned.mixture.net, prior=np.arange(p.shape[1], dtype=np.float32))
+    )
+    p = leave_out.silenced(with_prior).evidence(split.test.histories, split.test.now_us).net
     np.testing.assert_allclose(p, 1 / p.shape[1], rtol=1e-5)
     assert leave_out.silenced(learned.mixture).memories == learned.mixture.memories
     assert LeaveOut().silenced(learned.mixture) is learned.mixture

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.config import NetConfig
-from training.losses import Negatives, negative_proposal, sample_negatives, softmax_loss
+from training.losses import Negatives, Pairs, negative_proposal, sample_negatives, softmax_loss
 
 V, DIM = 60, 8
 
@@ -21,7 +21,7 @@ ALL = Negatives(torch.arange(V), torch.zeros(V))
 def test_all_items_as_negatives_give_the_exact_cross_entropy() -> None:
     users, items = vectors(5, 1, seed=0), vectors(V, seed=1)
     target = torch.tensor([3, 59, 0, 7, 7])
-    loss = softmax_loss(users, items, torch.arange(5), target, ALL, torch.tensor(14.0))
+    loss = softmax_loss(Pairs(users, items, torch.arange(5), target, torch.tensor(14.0)), ALL)
     torch.testing.assert_close(loss, functional.cross_entropy(14 * users[:, 0] @ items.T, target))
 
 
@@ -30,7 +30,7 @@ def test_targets_of_one_basket_do_not_push_each_other_away() -> None:
     query, target = torch.tensor([0, 0, 1]), torch.tensor([3, 4, 5])
     logits = 14 * users[query, 0] @ items.T
     logits[0, 4] = logits[1, 3] = -torch.inf
-    loss = softmax_loss(users, items, query, target, ALL, torch.tensor(14.0))
+    loss = softmax_loss(Pairs(users, items, query, target, torch.tensor(14.0)), ALL)
     torch.testing.assert_close(loss, functional.cross_entropy(logits, target))
 
 
@@ -38,14 +38,14 @@ def test_targets_of_one_basket_do_not_push_each_other_away() -> None:
 def test_the_prior_is_added_to_the_logits_of_targets_and_negatives(interests: int) -> None:
     users, items, prior = vectors(4, interests, seed=0), vectors(V, seed=1), torch.linspace(-2, 3, V)
     target = torch.tensor([1, 2, 3, 59])
-    loss = softmax_loss(users, items, torch.arange(4), target, ALL, torch.tensor(14.0), prior)
+    loss = softmax_loss(Pairs(users, items, torch.arange(4), target, torch.tensor(14.0), prior), ALL)
     torch.testing.assert_close(loss, functional.cross_entropy(14 * (users @ items.T).amax(dim=1) + prior, target))
 
 
 def test_several_interests_take_the_nearest() -> None:
     users, items = vectors(4, 3, seed=0), vectors(V, seed=1)
     target = torch.tensor([1, 2, 3, 4])
-    loss = softmax_loss(users, items, torch.arange(4), target, ALL, torch.tensor(14.0))
+    loss = softmax_loss(Pairs(users, items, torch.arange(4), target, torch.tensor(14.0)), ALL)
     torch.testing.assert_close(loss, functional.cross_entropy(14 * (users @ items.T).amax(dim=1), target))
 
 
@@ -69,7 +69,7 @@ def test_gradients_reach_users_items_and_temperature(interests: int) -> None:
         return torch.stack(losses).mean()
 
     ours = torch.autograd.grad(
-        softmax_loss(users, items, query, target, negatives, temperature), (users, items, temperature)
+        softmax_loss(Pairs(users, items, query, target, temperature), negatives), (users, items, temperature)
     )
     theirs = torch.autograd.grad(exact(users, items, temperature), (users, items, temperature))
     for a, b in zip(ours, theirs, strict=True):
@@ -82,14 +82,12 @@ def test_sampled_negatives_estimate_the_exact_loss(popular: float) -> None:
     torch.manual_seed(0)
     users, items = vectors(50, 1, seed=0), vectors(2_000, seed=1)
     target, query = torch.arange(50), torch.arange(50)
+    pairs = Pairs(users, items, query, target, torch.tensor(4.0))
     everything = Negatives(torch.arange(2_000), torch.zeros(2_000))
-    exact = softmax_loss(users, items, query, target, everything, torch.tensor(4.0))
+    exact = softmax_loss(pairs, everything)
     config = NetConfig(negatives=500, popular_negatives=popular)
     proposal = negative_proposal(torch.arange(2_000) % 50 + 1, config)
-    estimates = [
-        softmax_loss(users, items, query, target, sample_negatives(proposal, config), torch.tensor(4.0))
-        for _ in range(20)
-    ]
+    estimates = [softmax_loss(pairs, sample_negatives(proposal, config)) for _ in range(20)]
     # without the correction the sum would be a quarter, and the loss lower by log 4
     assert float(torch.stack(estimates).mean()) == pytest.approx(float(exact), abs=0.02)
 

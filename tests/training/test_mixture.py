@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from graph.arrays import Int64s
 from graph.histories import Histories, histories_from_arrays
 from tests.training.rankers import random_ranker
 from training.evaluation.metrics import per_user, top_ranks
@@ -49,7 +50,7 @@ def test_ranking_one_user_agrees_with_the_dense_scores(
     mixture: Mixture, asked: Queries, exact: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The union of few candidates a source finds what ranking everything finds."""
-    monkeypatch.setattr("training.mixture.NEAREST", 30)
+    monkeypatch.setattr("training.mixture_net.NEAREST", 30)
     monkeypatch.setattr("training.mixture.UNION", 30)
     scores = mixture.scores(asked.histories, asked.now_us)
     found = []
@@ -106,6 +107,28 @@ def test_the_sampled_normaliser_is_close(mixture: Mixture, asked: Queries, monke
     exact = np.log(np.exp(source.logits(users).astype(np.float64)).sum(axis=1))
     estimated = [source.log_normaliser(u[None], source.nearest(u, 20)) for u in users]
     assert np.abs(np.array(estimated) - exact).mean() < 0.05
+
+
+def test_the_sampled_normaliser_sees_what_is_likely_for_all(
+    mixture: Mixture, asked: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few popular items have most of p, and no search by cosine brings them."""
+    monkeypatch.setattr("training.mixture_net.SAMPLE", 20)
+    monkeypatch.setattr("training.mixture_net.NEAREST", 10)
+    n_items = len(mixture.popularity)
+    prior = -2 * np.log(np.random.default_rng(0).permutation(n_items) + 1.0).astype(np.float32)
+    source = NetSource(mixture.net.net, mixture.net.vectors, prior)
+    users = source.users(asked.histories)
+    exact = np.log(np.exp(source.logits(users).astype(np.float64)).sum(axis=1))
+    by_cosine = NetSource(mixture.net.net, mixture.net.vectors).nearest
+    near = [source.likeliest(user, by_cosine) for user in users]
+    assert all(np.isin(np.argsort(prior)[-10:], found).all() for found in near)
+
+    def wrong_by(near: list[Int64s]) -> float:
+        estimated = [source.log_normaliser(user[None], found) for user, found in zip(users, near, strict=True)]
+        return float(np.abs(np.array(estimated) - exact).mean())
+
+    assert wrong_by(near) < 0.1 < 0.3 < wrong_by([np.unique(by_cosine(user, 10)) for user in users])
 
 
 def test_the_mixture_is_better_than_its_parts(mixture: Mixture, asked: Queries, split: Split) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.config import NetConfig
-from training.losses import Negatives
+from training.losses import Negatives, Pairs
 from training.pairwise_losses import LOSSES, bce_loss, bpr_loss
 
 V, DIM = 40, 8
@@ -49,7 +49,7 @@ def test_the_loss_is_its_formula(
         logits = temperature * (users[query] @ items.T).amax(dim=0) + (0 if prior is None else prior)
         own.append(logits[target])
         others.append(logits[[n for n in CHOSEN.tolist() if n != target]])
-    found = loss(users, items, QUERY, TARGET, Negatives(CHOSEN, torch.zeros(len(CHOSEN))), temperature, prior)
+    found = loss(Pairs(users, items, QUERY, TARGET, temperature, prior), Negatives(CHOSEN, torch.zeros(len(CHOSEN))))
     torch.testing.assert_close(found, formula(own, others))
 
 
@@ -58,7 +58,7 @@ def test_gradients_pull_the_target_and_push_the_negatives(name: str) -> None:
     users, items = vectors(1, 1, seed=0), vectors(V, seed=1).requires_grad_()
     pair = torch.tensor([0]), torch.tensor([7])
     negatives = Negatives(torch.tensor([7, 8]), torch.zeros(2))
-    loss = LOSSES[name](users, items, *pair, negatives, torch.tensor(5.0), None)
+    loss = LOSSES[name](Pairs(users, items, *pair, torch.tensor(5.0)), negatives)
     (gradient,) = torch.autograd.grad(loss, items)
     towards = (gradient @ users[0, 0]).nonzero().squeeze(1).tolist()
     assert towards == [7, 8]

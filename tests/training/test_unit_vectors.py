@@ -34,6 +34,16 @@ def test_more_dimensions_and_zeros() -> None:
     assert not found[1, 2, 0].any()
 
 
+def test_rows_of_zeros_stay_zeros_and_learn_nothing() -> None:
+    x, share, towards = torch.randn(5, 4), share_of(5, centered=True), torch.randn(5, 4)
+    x[2] = 0
+    x.requires_grad_()
+    found, expected = unit(x, share), plainly(x, share) * (torch.arange(5) != 2).unsqueeze(1)
+    torch.testing.assert_close(found, expected)
+    ours, theirs = (torch.autograd.grad(y, x, towards)[0] for y in (found, expected))
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
 def test_what_is_given_stays_as_it_is() -> None:
     x, share = torch.randn(5, 4), share_of(5, centered=True)
     before = x.clone()

@@ -7,7 +7,9 @@ from penchant.v1 import embedding_pb2 as penchant_dot_v1_dot_embedding__pb2
 
 class EmbeddingServiceStub(object):
     """The net's vectors, for use elsewhere. Each has length 1. An item and a category have one vector, a user has one per
-    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score.
+    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score. Where
+    popularity stands beside the vectors (`popularity_prior`, the default above 50,000 items), it says how much more a
+    user likes an item than others do, and not how likely the item is.
     """
 
     def __init__(self, channel):
@@ -30,7 +32,9 @@ class EmbeddingServiceStub(object):
 
 class EmbeddingServiceServicer(object):
     """The net's vectors, for use elsewhere. Each has length 1. An item and a category have one vector, a user has one per
-    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score.
+    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score. Where
+    popularity stands beside the vectors (`popularity_prior`, the default above 50,000 items), it says how much more a
+    user likes an item than others do, and not how likely the item is.
     """
 
     def BatchGetEmbeddings(self, request, context):
@@ -72,7 +76,9 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class EmbeddingService(object):
     """The net's vectors, for use elsewhere. Each has length 1. An item and a category have one vector, a user has one per
-    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score.
+    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score. Where
+    popularity stands beside the vectors (`popularity_prior`, the default above 50,000 items), it says how much more a
+    user likes an item than others do, and not how likely the item is.
     """
 
     @staticmethod

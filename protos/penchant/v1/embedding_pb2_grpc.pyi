@@ -19,7 +19,9 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
 
 class EmbeddingServiceStub:
     """The net's vectors, for use elsewhere. Each has length 1. An item and a category have one vector, a user has one per
-    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score.
+    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score. Where
+    popularity stands beside the vectors (`popularity_prior`, the default above 50,000 items), it says how much more a
+    user likes an item than others do, and not how likely the item is.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -41,7 +43,9 @@ class EmbeddingServiceStub:
 
 class EmbeddingServiceAsyncStub:
     """The net's vectors, for use elsewhere. Each has length 1. An item and a category have one vector, a user has one per
-    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score.
+    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score. Where
+    popularity stands beside the vectors (`popularity_prior`, the default above 50,000 items), it says how much more a
+    user likes an item than others do, and not how likely the item is.
     """
 
     BatchGetEmbeddings: grpc.aio.UnaryUnaryMultiCallable[
@@ -62,7 +66,9 @@ class EmbeddingServiceAsyncStub:
 
 class EmbeddingServiceServicer(metaclass=abc.ABCMeta):
     """The net's vectors, for use elsewhere. Each has length 1. An item and a category have one vector, a user has one per
-    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score.
+    interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score. Where
+    popularity stands beside the vectors (`popularity_prior`, the default above 50,000 items), it says how much more a
+    user likes an item than others do, and not how likely the item is.
     """
 
     @abc.abstractmethod
