@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from graph.catalog import CatalogLog, CategoryVersions, ItemVersions
 from graph.events import EventLog, Events
@@ -19,6 +20,7 @@ from graph.storage.times import DAY_US, EVER_US, NEVER_US
 from training.evaluation.protocols import Split, time_split
 from training.train import Learned, config_for, learn
 
+torch.set_num_threads(1)  # sums depend on it in their last bits, and what a session learns once is compared with later
 GROUPS, USERS, ITEMS, DAYS = 4, 120, 80, 120
 """User u belongs to group u % GROUPS, item i and category i + 1 likewise; category 0 is their root."""
 
