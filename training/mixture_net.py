@@ -65,8 +65,7 @@ class NetSource:
     def likeliest(self, vectors: Float32s, nearest: Nearest) -> Int64s:
         """Ascending: the NEAREST items of one user [K, dim], and those likeliest before anything is known of the user,
         which no search by cosine would find and which may have most of p."""
-        near = nearest(vectors, NEAREST)
-        return np.unique(near if self.prior is None else np.concatenate([near, self._popular]))
+        return np.unique(np.concatenate([nearest(vectors, NEAREST), self._popular]))
 
     def log_normaliser(self, users: Float32s, likeliest: NDArray[np.integer[Any]]) -> float:
         """log Z of one user [1, K, dim] from its `likeliest` items, all others estimated from the fixed sample."""

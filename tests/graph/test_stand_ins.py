@@ -64,6 +64,8 @@ def test_how_often_the_newest_events_were_the_first_of_an_item(make_snapshot: Ma
     assert novelty(pace_for(snapshot), snapshot.item_exists) == pytest.approx(0.2 / 0.5)
     some = np.arange(20) < 15  # of the ten without events five are not there yet, or gone
     assert novelty(pace_for(snapshot), some) == pytest.approx(0.2 / (5 / 15))
+    gone = np.arange(20) >= 5  # five of the ten with events
+    assert novelty(pace_for(snapshot), gone) == pytest.approx(0.2 / (10 / 15))
     days = make_snapshot([*old, *((1, 8 + n if n < 2 else n % 8, VIEW, 50, -1) for n in range(20))], n_items=20)
     assert novelty(pace_for(days), days.item_exists) == pytest.approx(0.1 / 0.5)  # a fifth at the newest instant
     stale = make_snapshot(old, n_items=20)

@@ -34,7 +34,7 @@ def test_more_dimensions_and_zeros() -> None:
     assert not found[1, 2, 0].any()
 
 
-def test_rows_of_zeros_stay_zeros_and_learn_nothing() -> None:
+def test_rows_of_zeros_stay_zeros_where_the_mean_is_taken_off() -> None:
     x, share, towards = torch.randn(5, 4), share_of(5, centered=True), torch.randn(5, 4)
     x[2] = 0
     x.requires_grad_()
