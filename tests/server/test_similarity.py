@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from penchant import vectors
@@ -10,10 +11,15 @@ from penchant.errors import FailedPreconditionError, InvalidArgumentError, NotFo
 from penchant.v1 import common_pb2 as common
 from penchant.v1.similarity_pb2 import FindSimilarResponse
 
+from graph.storage.database import Database
+from graph.storage.items import upsert_items
 from training.artifact import Artifact
+from training.refresh import refresh
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Served
+    from collections.abc import Callable
+
+    from tests.server.conftest import Running, Served, World
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,19 @@ def test_a_category_without_items_has_no_vector(served: "Served") -> None:
     with pytest.raises(NotFoundError) as caught:
         served.client.find_similar("items", category="c-empty")
     assert caught.value.reason == "NO_VECTOR"
+    assert "nothing is below it" in str(caught.value)
+
+
+def test_an_item_of_which_nothing_is_known_has_no_vector(world: "World", run: "Callable[[], Running]") -> None:
+    """Neither events nor categories nor features: a refreshed revision knows the item, and says what it lacks."""
+    database = Database(world.url)
+    upsert_items(database, pa.table({"item": ["i-plain"]}))
+    refresh(database, world.artifacts, activate=True)
+    database.close()
+    with pytest.raises(NotFoundError) as caught:
+        run().client.find_similar("items", item="i-plain")
+    assert caught.value.reason == "NO_VECTOR"
+    assert "nothing tells what it is like" in str(caught.value)
 
 
 def test_vectors_that_cannot_be_compared_are_refused(served: "Served") -> None:
