@@ -1,11 +1,12 @@
 """Wiring only: store, models, servicers, health and reflection become one gRPC server."""
 
+import asyncio
 from concurrent import futures
-from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from penchant.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
@@ -29,9 +30,10 @@ from graph.storage.database import Database
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
 from graph.storage.times import SECOND_US
+from server.border import Rpcs
+from server.event_loop import EventLoop
 from server.event_writer import EventWriter
-from server.interceptors import Border
-from server.limits import MAX_MESSAGE_BYTES, MAX_STREAMS
+from server.limits import MAX_MESSAGE_BYTES
 from server.reload import Models
 from server.servicers.catalog import CatalogServicer
 from server.servicers.embedding import EmbeddingServicer
@@ -44,8 +46,8 @@ from server.servicers.server import ServerServicer
 from server.servicers.similarity import SimilarityServicer
 
 CALLS_AT_ONCE = 16
-"""Threads, beside those of the streams of events; tensor work runs outside of the interpreter's lock, so more than
-cores are of use."""
+"""Threads for what waits for the store or computes for long, outside of the interpreter's lock: more than cores are of
+use."""
 
 _NEED_A_MODEL = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
@@ -79,72 +81,96 @@ _OPTIONS = (
 )
 
 
-@dataclass
 class App:
     """A started server. `port` is the one that was bound, also where 0 was asked for."""
 
-    port: int
-    _server: grpc.Server
-    _models: Models
-    _streams: Streams
-    _writer: EventWriter
-    _database: Database
-    _health: health.HealthServicer
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._database = database
+        self._is_stopped = False
+        self._loop = EventLoop()
+        self._threads = futures.ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="call")
+        self._health = health.aio.HealthServicer()
+        self._models = Models(database, settings.artifacts, on_ready=lambda: self._report(ready=True))
+        self._writer = EventWriter(
+            database,
+            unknown_items=settings.unknown_items,
+            clock_tolerance_us=round(settings.clock_tolerance_s * SECOND_US),
+        )
+        self._streams = Streams(self._writer, self._threads)
+        try:
+            self._server, self.port = self._loop.run(self._build(settings.listen))
+        except BaseException:
+            self._loop.close()
+            raise
+        self._report(ready=False)
+        self._writer.start()
+        self._models.start()
+        self._loop.run(self._server.start())
+
+    async def _build(self, listen: str) -> tuple[grpc.aio.Server, int]:
+        """A server belongs to the loop in which it is made."""
+        rpcs: Any = Rpcs(self._threads)
+        events = EventServicer(self._writer, self._streams, self._threads)
+        _add_services(rpcs, self._database, self._models, events)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, rpcs)
+        names = (*_NEED_A_MODEL, *_ALWAYS, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
+            reflection.aio.ReflectionServicer(names), rpcs
+        )
+        server = grpc.aio.server(handlers=[rpcs], options=_OPTIONS)
+        try:
+            return server, server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise BadInputError(
+                f"Cannot listen on {listen}.", hint="Is it taken by another server? Choose one with --listen."
+            ) from error
 
     def stop(self, grace_s: float) -> None:
-        """Takes no new calls, lets calls in flight finish for up to `grace_s` seconds, then closes the store.
-
-        Streams of events would go on for ever: they are told to end once what they have is acknowledged.
-        """
-        self._health.enter_graceful_shutdown()
-        stopped = self._server.stop(grace_s)
-        self._streams.stop()
-        stopped.wait()
+        """Takes no new calls, lets calls in flight finish for up to `grace_s` seconds, then closes the store. Once is
+        enough, more does no harm."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        self._loop.run(self._stop(grace_s))
         self._writer.stop()
         self._models.stop()
+        self._loop.close()
+        self._threads.shutdown()
         self._database.close()
+
+    async def _stop(self, grace_s: float) -> None:
+        """Streams of events would go on for ever: they are told to end once what they have is acknowledged."""
+        await self._health.enter_graceful_shutdown()
+        stopped = asyncio.ensure_future(self._server.stop(grace_s))
+        await asyncio.sleep(0)  # so that no new stream is opened after the others were told
+        self._streams.stop()
+        await stopped
+
+    def _report(self, ready: bool) -> None:
+        """SERVING only once a model is loaded; what needs none serves at once."""
+        serving, waiting = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+        states = dict.fromkeys(("", *_NEED_A_MODEL), serving if ready else waiting)
+        states |= dict.fromkeys((*_ALWAYS, health.SERVICE_NAME), serving)
+
+        async def report() -> None:
+            for name, state in states.items():
+                await self._health.set(name, state)
+
+        self._loop.run(report())
 
 
 def start(settings: Settings) -> App:
     """Raises SchemaError for a database that this version cannot run on, BadInputError for an unusable address."""
     database = Database(settings.database_url)
     try:
-        return _start(settings, database)
+        database.require_schema()
+        return App(settings, database)
     except BaseException:
         database.close()
         raise
 
 
-def _start(settings: Settings, database: Database) -> App:
-    database.require_schema()
-    status = health.HealthServicer()
-    models = Models(database, settings.artifacts, on_ready=lambda: _report(status, ready=True))
-    writer = EventWriter(
-        database,
-        unknown_items=settings.unknown_items,
-        clock_tolerance_us=round(settings.clock_tolerance_s * SECOND_US),
-    )
-    streams = Streams(writer)
-    threads = futures.ThreadPoolExecutor(CALLS_AT_ONCE + MAX_STREAMS, thread_name_prefix="call")
-    server = grpc.server(threads, interceptors=[Border()], options=_OPTIONS)
-    _add_services(server, database, models, EventServicer(writer, streams))
-    health_pb2_grpc.add_HealthServicer_to_server(status, server)
-    names = (*_NEED_A_MODEL, *_ALWAYS, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
-    _report(status, ready=False)
-    try:
-        port = server.add_insecure_port(settings.listen)
-    except RuntimeError as error:
-        raise BadInputError(
-            f"Cannot listen on {settings.listen}.", hint="Is it taken by another server? Choose one with --listen."
-        ) from error
-    writer.start()
-    models.start()
-    server.start()
-    return App(port, server, models, streams, writer, database, status)
-
-
-def _add_services(server: grpc.Server, database: Database, models: Models, events: EventServicer) -> None:
+def _add_services(server: Any, database: Database, models: Models, events: EventServicer) -> None:
     engine = models.current
     interest_pb2_grpc.add_InterestServiceServicer_to_server(InterestServicer(engine), server)
     similarity_pb2_grpc.add_SimilarityServiceServicer_to_server(SimilarityServicer(engine), server)
@@ -154,12 +180,3 @@ def _add_services(server: grpc.Server, database: Database, models: Models, event
     catalog_pb2_grpc.add_CatalogServiceServicer_to_server(CatalogServicer(database), server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(database), server)
     server_pb2_grpc.add_ServerServiceServicer_to_server(ServerServicer(database, models), server)
-
-
-def _report(status: health.HealthServicer, ready: bool) -> None:
-    """SERVING only once a model is loaded; what needs none serves at once."""
-    serving, waiting = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-    for name in ("", *_NEED_A_MODEL):
-        status.set(name, serving if ready else waiting)
-    for name in (*_ALWAYS, health.SERVICE_NAME):
-        status.set(name, serving)

@@ -4,6 +4,7 @@ A transaction that is durable costs the same whether it holds ten events or ten 
 do not wait for each other's lock.
 """
 
+import asyncio
 import queue
 import threading
 from concurrent.futures import Future
@@ -73,6 +74,10 @@ class EventWriter:
                 raise StoppingError("The server is stopping.", hint="Send the events to another, or again later.")
             self._waiting.put(batch)
         return batch.done
+
+    def write(self, events: pa.Table) -> "asyncio.Future[Written]":
+        """`submit`, to be awaited in a loop. Who gives up waiting does not take back what was submitted."""
+        return asyncio.shield(asyncio.wrap_future(self.submit(events)))
 
     def stop(self) -> None:
         """Returns once everything submitted is written."""

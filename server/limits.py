@@ -14,7 +14,7 @@ MAX_EVENTS = 1_000
 MAX_UNACKNOWLEDGED_BATCHES = 16
 """Of one stream, read and not yet durable."""
 MAX_STREAMS = 8
-"""Each keeps a thread."""
+"""Each may hold all its unacknowledged batches in memory."""
 MAX_BATCH_NUMBER = 2**63
 MAX_UPSERTS = 1_000
 MAX_EMBEDDING_IDS = 1_000

@@ -1,13 +1,12 @@
-"""One StreamEvents call: one thread reads batches for the writer, the call's own acknowledges them.
+"""One StreamEvents call: a task reads batches for the writer, the call itself acknowledges them.
 
 Reading stops while `limits.MAX_UNACKNOWLEDGED_BATCHES` are on their way to the store: gRPC's flow control then holds
 the client back.
 """
 
-import queue
-import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -24,88 +23,87 @@ from server.servicers.event_rows import Batch, read_events
 class _Sent(NamedTuple):
     request: pb.StreamEventsRequest
     batch: Batch
-    written: "Future[Written]"
+    written: "asyncio.Future[Written]"
 
 
 class EventStream:
-    """`requests` is read in a thread of its own, which ends with the call."""
+    """`requests` is read by a task of its own, which ends with the call; rows are taken apart in `threads`."""
 
-    def __init__(self, requests: Iterator[pb.StreamEventsRequest], writer: EventWriter) -> None:
+    def __init__(
+        self, requests: AsyncIterator[pb.StreamEventsRequest], writer: EventWriter, threads: Executor | None = None
+    ) -> None:
         self._requests = requests
         self._writer = writer
-        self._room = threading.Semaphore(limits.MAX_UNACKNOWLEDGED_BATCHES)
-        self._sent: queue.SimpleQueue[_Sent | Exception | None] = queue.SimpleQueue()
-        self._closed = False
+        self._threads = threads
+        self._room = asyncio.Semaphore(limits.MAX_UNACKNOWLEDGED_BATCHES)
+        self._sent: asyncio.Queue[_Sent | Exception | None] = asyncio.Queue()
 
-    def acknowledgements(self) -> Iterator[pb.StreamEventsResponse]:
+    async def acknowledgements(self) -> AsyncGenerator[pb.StreamEventsResponse, None]:
         """One of each batch, once it is durable; then whatever ended the stream is raised."""
-        threading.Thread(target=self._read, name="read-events", daemon=True).start()
+        reading = asyncio.create_task(self._read())
         try:
-            while (sent := self._sent.get()) is not None:
+            while (sent := await self._sent.get()) is not None:
                 if isinstance(sent, Exception):
                     raise sent
-                yield _acknowledgement(sent)
+                yield _acknowledgement(sent, await sent.written)
                 self._room.release()
         finally:
-            self._closed = True
-            self._room.release()
+            reading.cancel()
+            while not self._sent.empty():  # written all the same, and nobody waits for how it ends
+                if isinstance(sent := self._sent.get_nowait(), _Sent):
+                    sent.written.cancel()
 
     def stop(self) -> None:
         """What was read until now is acknowledged, then the stream ends with StoppingError."""
-        self._sent.put(StoppingError("The server is stopping.", hint="Go on with another, or again later."))
+        self._sent.put_nowait(StoppingError("The server is stopping.", hint="Go on with another, or again later."))
 
-    def _read(self) -> None:
+    async def _read(self) -> None:
         try:
-            number = None
-            while not self._closed:
-                self._room.acquire()
-                request = next(self._requests, None)
-                if request is None or self._closed:
-                    break
+            number, loop = None, asyncio.get_running_loop()
+            await self._room.acquire()
+            async for request in self._requests:
                 number = _check_number(request, number)
                 limits.check_count(request.events, "events", limits.MAX_EVENTS)
-                batch = read_events(request.events)
-                self._sent.put(_Sent(request, batch, self._writer.submit(batch.table)))
-        except Exception as error:  # whatever it is, the thread that answers raises it
-            self._sent.put(error)
+                batch = await loop.run_in_executor(self._threads, read_events, request.events)
+                self._sent.put_nowait(_Sent(request, batch, self._writer.write(batch.table)))
+                await self._room.acquire()
+        except Exception as error:  # whatever it is, the call that answers raises it
+            self._sent.put_nowait(error)
         else:
-            self._sent.put(None)
+            self._sent.put_nowait(None)
 
 
 class Streams:
-    """The streams of this server: so many at once, and all of them can be told to end."""
+    """The streams of this server, all in one loop: so many at once, and all of them can be told to end."""
 
-    def __init__(self, writer: EventWriter) -> None:
+    def __init__(self, writer: EventWriter, threads: Executor | None = None) -> None:
         self._writer = writer
-        self._lock = threading.Lock()
+        self._threads = threads
         self._open: set[EventStream] = set()
         self._stopping = False
 
     @contextmanager
-    def opened(self, requests: Iterator[pb.StreamEventsRequest]) -> Iterator[EventStream]:
+    def opened(self, requests: AsyncIterator[pb.StreamEventsRequest]) -> Iterator[EventStream]:
         """Raises BusyError where there are too many, StoppingError after `stop`."""
-        stream = EventStream(requests, self._writer)
-        with self._lock:
-            if self._stopping:
-                raise StoppingError("The server is stopping.", hint="Go on with another, or again later.")
-            if len(self._open) >= limits.MAX_STREAMS:
-                raise BusyError(
-                    f"{limits.MAX_STREAMS} streams are open, which is all that this server takes.",
-                    hint="Send more events over each, or ask another server.",
-                    reason="TOO_MANY_STREAMS",
-                )
-            self._open.add(stream)
+        if self._stopping:
+            raise StoppingError("The server is stopping.", hint="Go on with another, or again later.")
+        if len(self._open) >= limits.MAX_STREAMS:
+            raise BusyError(
+                f"{limits.MAX_STREAMS} streams are open, which is all that this server takes.",
+                hint="Send more events over each, or ask another server.",
+                reason="TOO_MANY_STREAMS",
+            )
+        stream = EventStream(requests, self._writer, self._threads)
+        self._open.add(stream)
         try:
             yield stream
         finally:
-            with self._lock:
-                self._open.discard(stream)
+            self._open.discard(stream)
 
     def stop(self) -> None:
-        with self._lock:
-            self._stopping = True
-            for stream in self._open:
-                stream.stop()
+        self._stopping = True
+        for stream in self._open:
+            stream.stop()
 
 
 def _check_number(request: pb.StreamEventsRequest, before: int | None) -> int:
@@ -115,8 +113,8 @@ def _check_number(request: pb.StreamEventsRequest, before: int | None) -> int:
     return request.batch
 
 
-def _acknowledgement(sent: _Sent) -> pb.StreamEventsResponse:
-    outcomes, recorded_at = sent.written.result()
+def _acknowledgement(sent: _Sent, written: Written) -> pb.StreamEventsResponse:
+    outcomes, recorded_at = written
     answer = pb.StreamEventsResponse(batch=sent.request.batch, recorded_at=timestamp(recorded_at))
     for row, outcome in other_rows(sent.request.events, sent.batch.refused, outcomes):
         answer.others.add(row=row, outcome=outcome)

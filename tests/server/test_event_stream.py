@@ -1,8 +1,10 @@
 """StreamEvents: acknowledgements in order, only what was read, no more than was agreed; on both engines."""
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import aclosing
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -76,77 +78,89 @@ def test_a_wrong_number_ends_the_stream_after_the_acknowledgements_before_it(ser
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_BATCH")
 
 
+def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    @wraps(test)
+    def run_it() -> None:
+        asyncio.run(test())
+
+    return run_it
+
+
 class FakeWriter:
     """Writes nothing; each batch is done when the test says so."""
 
     def __init__(self) -> None:
-        self.submitted: list[Future[Written]] = []
-        self.arrived = threading.Semaphore(0)
+        self.submitted: list[asyncio.Future[Written]] = []
 
-    def submit(self, events: pa.Table) -> "Future[Written]":
-        self.submitted.append(Future())
-        self.arrived.release()
+    def write(self, events: pa.Table) -> "asyncio.Future[Written]":
+        self.submitted.append(asyncio.get_running_loop().create_future())
         return self.submitted[-1]
 
+    async def until(self, n: int) -> None:
+        """So many were submitted, and after a while no more are."""
+        async with asyncio.timeout(30):
+            while len(self.submitted) < n:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert len(self.submitted) == n
 
-def endless() -> Iterator[pb.StreamEventsRequest]:
+    def written(self, *places: int) -> None:
+        for place in places:
+            self.submitted[place].set_result(Written(Outcomes(1), 1))
+
+
+async def endless() -> AsyncIterator[pb.StreamEventsRequest]:
     for number in range(1, 2**30):
         event = view(f"endless-{number}")
         event.occurred_at.FromSeconds(1_700_000_000)
         yield request(number, event)
 
 
-def test_no_batch_is_read_beyond_those_that_may_be_unacknowledged() -> None:
+def opened() -> tuple[FakeWriter, EventStream]:
     writer = FakeWriter()
-    answers = EventStream(endless(), writer).acknowledgements()  # type: ignore[arg-type]  # a writer that writes nothing
-    got: list[int] = []
-    reader = threading.Thread(target=lambda: got.extend(answer.batch for answer in (next(answers), next(answers))))
-    reader.start()
-    for _ in range(limits.MAX_UNACKNOWLEDGED_BATCHES):
-        assert writer.arrived.acquire(timeout=30)
-    assert not writer.arrived.acquire(timeout=0.2)
-    writer.submitted[0].set_result(Written(Outcomes(1), 1))
-    assert writer.arrived.acquire(timeout=30)  # the first was sent, so one more is read
-    writer.submitted[1].set_result(Written(Outcomes(1), 1))
-    reader.join(30)
-    assert got == [1, 2]
-    answers.close()  # type: ignore[attr-defined]  # a generator, though it promises an iterator
+    return writer, EventStream(endless(), writer)  # type: ignore[arg-type]  # a writer that writes nothing
 
 
-def test_a_store_that_is_away_ends_the_stream_at_its_batch() -> None:
-    writer = FakeWriter()
-    answers = EventStream(endless(), writer).acknowledgements()  # type: ignore[arg-type]  # a writer that writes nothing
-    threading.Thread(target=lambda: _settle(writer, None, StoreUnavailableError("away"))).start()
-    assert next(answers).batch == 1
-    with pytest.raises(StoreUnavailableError):
-        next(answers)
+@in_a_loop
+async def test_no_batch_is_read_beyond_those_that_may_be_unacknowledged() -> None:
+    writer, stream = opened()
+    async with aclosing(stream.acknowledgements()) as answers:
+        first = asyncio.ensure_future(anext(answers))
+        await writer.until(limits.MAX_UNACKNOWLEDGED_BATCHES)
+        writer.written(0)
+        assert (await first).batch == 1
+        second = asyncio.ensure_future(anext(answers))
+        await writer.until(limits.MAX_UNACKNOWLEDGED_BATCHES + 1)  # the first was sent, so one more is read
+        writer.written(1)
+        assert (await second).batch == 2
 
 
-def test_stopping_acknowledges_what_was_read_before() -> None:
-    writer = FakeWriter()
-    stream = EventStream(endless(), writer)  # type: ignore[arg-type]  # a writer that writes nothing
-    answers = stream.acknowledgements()
-    threading.Thread(target=lambda: _settle(writer, None)).start()
-    assert next(answers).batch == 1
-    for _ in range(limits.MAX_UNACKNOWLEDGED_BATCHES - 2):
-        assert writer.arrived.acquire(timeout=30)
-    stream.stop()
-    for done in writer.submitted[1:]:
-        done.set_result(Written(Outcomes(1), 1))
-    acknowledged: list[int] = []
-    with pytest.raises(StoppingError):
-        acknowledged.extend(answer.batch for answer in answers)
-    assert acknowledged[: limits.MAX_UNACKNOWLEDGED_BATCHES - 2] == [*range(2, limits.MAX_UNACKNOWLEDGED_BATCHES)]
+@in_a_loop
+async def test_a_store_that_is_away_ends_the_stream_at_its_batch() -> None:
+    writer, stream = opened()
+    async with aclosing(stream.acknowledgements()) as answers:
+        first = asyncio.ensure_future(anext(answers))
+        await writer.until(limits.MAX_UNACKNOWLEDGED_BATCHES)
+        writer.written(0)
+        writer.submitted[1].set_exception(StoreUnavailableError("away"))
+        assert (await first).batch == 1
+        with pytest.raises(StoreUnavailableError):
+            await anext(answers)
 
 
-def _settle(writer: FakeWriter, *ends: Exception | None) -> None:
-    """Ends the first batches: written, or with an error."""
-    for place, error in enumerate(ends):
-        assert writer.arrived.acquire(timeout=30)
-        if error is not None:
-            writer.submitted[place].set_exception(error)
-        else:
-            writer.submitted[place].set_result(Written(Outcomes(1), 1))
+@in_a_loop
+async def test_stopping_acknowledges_what_was_read_before() -> None:
+    writer, stream = opened()
+    async with aclosing(stream.acknowledgements()) as answers:
+        first = asyncio.ensure_future(anext(answers))
+        await writer.until(limits.MAX_UNACKNOWLEDGED_BATCHES)
+        stream.stop()
+        writer.written(*range(limits.MAX_UNACKNOWLEDGED_BATCHES))
+        assert (await first).batch == 1
+        acknowledged = [(await anext(answers)).batch for _ in range(limits.MAX_UNACKNOWLEDGED_BATCHES - 1)]
+        assert acknowledged == [*range(2, limits.MAX_UNACKNOWLEDGED_BATCHES + 1)]
+        with pytest.raises(StoppingError):
+            await anext(answers)
 
 
 def test_there_are_so_many_streams_and_a_place_comes_free(run: "Callable[[], Running]") -> None:

@@ -1,0 +1,160 @@
+"""What happens around every call: undecodable bytes, errors of ours, bugs.
+
+Generated handlers answer undecodable bytes with INTERNAL before any servicer runs, so the deserialiser of every method
+is wrapped here. What is no coroutine runs in a thread, so that it may wait for the store without holding up the loop.
+"""
+
+import asyncio
+import inspect
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+from google.rpc import code_pb2
+from grpc_status import rpc_status
+
+from graph.storage.errors import BadInputError, PenchantError
+from server.status import build_status, status_of
+
+OURS = "/penchant."
+
+log = structlog.get_logger("penchant.server")
+
+if TYPE_CHECKING:  # generic in its types alone
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Rpcs(grpc.GenericRpcHandler):
+    """The methods of all servicers that were added to it, each behind the border.
+
+    It stands where generated code expects a server: `add_InterestServiceServicer_to_server(servicer, rpcs)`. Given to a
+    server as one table, a call is found by one look.
+    """
+
+    def __init__(self, threads: Executor) -> None:
+        self._threads = threads
+        self._added: list[grpc.GenericRpcHandler] = []
+        self._guarded: dict[str, Handler] = {}
+
+    def add_generic_rpc_handlers(self, handlers: "tuple[grpc.GenericRpcHandler, ...]") -> None:
+        self._added.extend(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """Nothing: they are those of `add_generic_rpc_handlers` once more, and a server of registered methods waits
+        for each of them anew whenever a call comes."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
+        found = self._guarded.get(handler_call_details.method)
+        return found or self._look_up(handler_call_details)
+
+    def _look_up(self, details: grpc.HandlerCallDetails) -> "Handler | None":
+        for one in self._added:
+            if (handler := one.service(details)) is not None:
+                return self._guarded.setdefault(details.method, guarded(details.method, handler, self._threads))
+        return None
+
+
+def guarded(method: str, handler: "Handler", threads: Executor) -> "Handler":
+    """The handler within its border; that of health and reflection as it is, for they mind their own errors."""
+    if not method.startswith(OURS):
+        return handler
+    decode = _decoder(handler.request_deserializer)
+    if handler.unary_stream is not None:
+        stream = _guard_stream(method, handler.unary_stream, threads)
+        return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
+    if handler.stream_stream is not None:
+        duplex = _guard_duplex(method, cast("Any", handler.stream_stream))
+        return grpc.stream_stream_rpc_method_handler(duplex, decode, handler.response_serializer)
+    assert handler.unary_unary is not None
+    unary = _guard_unary(method, handler.unary_unary, threads)
+    return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
+
+
+class _Undecodable:
+    """Stands in for a request whose bytes are no message of its type."""
+
+
+def _decoder(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    def decode(data: bytes) -> Any:
+        try:
+            return deserialize(data) if deserialize else data
+        except DecodeError:
+            return _Undecodable()
+
+    return decode
+
+
+def _guard_unary(method: str, call: Callable[..., Any], threads: Executor) -> Callable[..., Any]:
+    waits = inspect.iscoroutinefunction(call)
+
+    async def guard(request: Any, context: "Context") -> Any:
+        try:
+            _check(request, method)
+            if waits:
+                return await call(request, context)
+            return await asyncio.get_running_loop().run_in_executor(threads, call, request, context)
+        except Exception as error:
+            await _end(error, method, context)
+
+    return guard
+
+
+def _guard_stream(method: str, call: Callable[..., Iterator[Any]], threads: Executor) -> Callable[..., Any]:
+    async def guard(request: Any, context: "Context") -> AsyncIterator[Any]:
+        try:
+            _check(request, method)
+            loop, answers, end = asyncio.get_running_loop(), call(request, context), object()
+            while (answer := await loop.run_in_executor(threads, next, answers, end)) is not end:
+                yield answer
+        except Exception as error:
+            await _end(error, method, context)
+
+    return guard
+
+
+def _guard_duplex(method: str, call: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., Any]:
+    async def guard(requests: AsyncIterator[Any], context: "Context") -> AsyncIterator[Any]:
+        async def checked() -> AsyncIterator[Any]:
+            async for request in requests:
+                yield _check(request, method)
+
+        try:
+            async with aclosing(call(checked(), context)) as answers:
+                async for answer in answers:
+                    yield answer
+        except Exception as error:
+            await _end(error, method, context)
+
+    return guard
+
+
+def _check(request: Any, method: str) -> Any:
+    """`request` itself. Raises BadInputError for bytes that were none."""
+    if isinstance(request, _Undecodable):
+        raise BadInputError(
+            f"The request bytes are no message that {method} takes.",
+            hint="Use stubs generated from penchant/v1/*.proto.",
+            reason="UNDECODABLE_REQUEST",
+        )
+    return request
+
+
+async def _end(error: Exception, method: str, context: "Context") -> NoReturn:
+    """Ends the call with the status that says what was wrong."""
+    request_id = uuid.uuid4().hex[:12]
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if isinstance(error, PenchantError):
+        log.info("refused", method=method, request_id=request_id, reason=error.reason, message=str(error))
+        status = status_of(error)
+    else:
+        log.error("bug", method=method, request_id=request_id, exc_info=error)
+        status = build_status(code_pb2.INTERNAL, f"A bug in penchant; the log has it under request {request_id}.", [])
+    await context.abort_with_status(rpc_status.to_status(status))
+    raise AssertionError("abort raises")
