@@ -81,6 +81,35 @@ def test_where_nobody_repeats_the_fit_looks_at_news_alone(learned: Learned, spli
     assert trust(exclude_seen=False) > trust(exclude_seen=True)
 
 
+def test_features_speak_where_they_tell_whom_to_trust(
+    learned: Learned, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted: of two memories each knows the answers of every second pair of users, and is wrong for the others."""
+    asked = split.validation
+    truth = (asked.relevance / asked.relevance.sum(axis=1)[:, None]).toarray().astype(np.float32)
+    wrong = np.roll(truth, 1, axis=1)
+    is_first = (np.arange(len(truth)) // 2 % 2 == 0)[:, None]
+    one, other = (
+        Oracle(name, sparse.csr_array(np.where(known, truth, wrong)))
+        for name, known in (("one", is_first), ("other", ~is_first))
+    )
+    mixture = a_mixture(learned, one, other)
+
+    monkeypatch.setattr("training.gate_fit.features_of", lambda *_: np.repeat(is_first, 6, axis=1).astype(float))
+    telling = fit_gate(mixture, asked, exclude_seen=False)
+    trust = telling(np.repeat(is_first, 6, axis=1).astype(float), np.ones((len(truth), 4), np.bool_))
+    assert (trust[is_first[:, 0], 1] > trust[is_first[:, 0], 2]).all()
+    assert (trust[~is_first[:, 0], 1] < trust[~is_first[:, 0], 2]).all()
+
+
+def test_features_that_are_chance_do_not_speak(learned: Learned, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would: of a hundred queries a dozen features of chance always tell something."""
+    for seed in range(3):
+        chance = np.random.default_rng(seed).normal(size=(len(split.validation), len(learned.mixture.gate.mean)))
+        monkeypatch.setattr("training.gate_fit.features_of", lambda *_, chance=chance: chance)
+        assert not fit_gate(learned.mixture, split.validation, exclude_seen=False).weight.any()
+
+
 @pytest.mark.parametrize("name", ["weight", "bias"])
 def test_a_fitted_gate_is_finite(learned: Learned, name: str) -> None:
     assert np.isfinite(getattr(learned.mixture.gate, name)).all()
