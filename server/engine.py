@@ -24,9 +24,10 @@ from server.limits import MAX_HISTORY_EVENTS
 from server.live import LiveCatalog
 from server.revision import Revision
 from training.calibration import Calibrator
+from training.fast.answer import Answer
 from training.horizon import NEXT_EVENT
 from training.interest_weights import supported
-from training.mixture import Ranking
+from training.mixture import Ranking, best_of
 from training.profiles import profiles
 from training.segments import one_vector
 
@@ -117,7 +118,12 @@ class Engine:
 
     def score(self, past: Past, items: Int32s) -> Float32s:
         """Contributions g_k · p_k [n, S] of items (indices of the revision); their sum is the probability."""
-        return self.revision.mixture.explain(past.histories, past.as_of_us, items)
+        wanted, place = np.unique(items, return_inverse=True)
+        return self._answer(past, wanted).share[place]
+
+    def _answer(self, past: Past, wanted: Int32s) -> Answer:
+        (answer,) = self.revision.fast.answer(past.histories, np.array([past.as_of_us]), [wanted])
+        return answer
 
     def calibrator(self, *, within_days: bool, kind: str | None = None) -> Calibrator | None:
         """None for the next event where the model leaves p as it is. ConflictError where it cannot tell."""
@@ -145,15 +151,13 @@ class Engine:
         return calibrator(log_p, had, np.repeat(activity, len(items)))
 
     def recommend(self, past: Past, k: int, wanted: Filter) -> Ranking:
+        """The best k that the filter lets through; where few of what matters most are, of the whole catalog."""
         allowed = self.allowed(wanted, past)
-        nearest = self.revision.items
-        return self.revision.mixture.rank(
-            past.histories,
-            past.as_of_us,
-            k,
-            allowed=allowed,
-            nearest=lambda vectors, n: np.unique(nearest.search(vectors, n)[0]),
-        )
+        answer = self._answer(past, np.zeros(0, np.int32))
+        is_open = allowed[answer.item]
+        if is_open.sum() < k and allowed.sum() > is_open.sum():
+            return self.revision.mixture.rank(past.histories, past.as_of_us, k, allowed=allowed)
+        return best_of(answer.item[is_open], answer.share[is_open], k)
 
     def interests(self, past: Past, k: int) -> Affinities:
         """Categories by share · log lift, so that neither the merely popular nor the merely rare leads."""

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from graph.storage.times import now_us
 from graph.taxonomy import ancestors_matrix
 from server.index import Index, make_index
 from training.artifact import Artifact, load_artifact
+from training.fast.answer import FastMixture
 from training.mixture import Mixture
 
 
@@ -20,6 +22,7 @@ class Revision:
 
     artifact: Artifact
     mixture: Mixture
+    fast: FastMixture
     items: Index
     categories: Index
     users: Index
@@ -47,6 +50,7 @@ def load_revision(path: Path) -> Revision:
     return Revision(
         artifact=artifact,
         mixture=artifact.mixture,
+        fast=FastMixture.of(artifact.mixture, now_us()),
         items=make_index(artifact.item_vectors),
         categories=make_index(artifact.category_vectors),
         users=make_index(artifact.user_vectors.reshape(n_users * interests, dim)),

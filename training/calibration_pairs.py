@@ -57,7 +57,7 @@ def _collected(
     mixture: Mixture, outcomes: Outcomes, numbers: Int64s, horizons: tuple[Horizon, ...], random: np.random.Generator
 ) -> Pairs:
     log_p = mixture.scores(outcomes.histories, outcomes.now_us)
-    had = had_mask(outcomes.histories, None)
+    had = had_mask(outcomes.histories)
     true = {horizon: outcomes.came_true(horizon) for horizon in horizons}
     items, user, is_top, weight = [], [], [], []
     n_items = log_p.shape[1]

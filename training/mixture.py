@@ -8,12 +8,13 @@
              ├─ the same of the newest events alone ─ recency ─ a share λ of p
              └─ what the user dislikes ─ aversion ─ a factor on each p, likewise
 
-Evaluation asks for `scores` (dense), serving for `rank` and `explain` (one user). Who has no history gets popularity.
+This is what the answer is, item by item of the whole catalog, and what evaluation asks for (`scores`). Serving asks
+`training/fast` for the same. Who has no history gets popularity.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,14 +26,12 @@ from graph.histories import Histories
 from training.aversion import NEAR, averted
 from training.gate import Gate
 from training.memories import Memory
-from training.mixture_net import EXACT_ITEMS, Nearest, NetSource, strongest_of
+from training.mixture_net import NetSource, strongest_of
 from training.ranker import Ranker, tilted
 from training.ranker_features import ItemFacts, feature_names
 from training.recency import ALIKE, NEWEST, Recency
 
 NET, POPULARITY = "net", "popularity"
-UNION = 1_000
-"""Strongest items of each source that `rank` looks at where ranking the whole catalog is too dear."""
 
 _LEAST = np.finfo(np.float32).tiny
 _CHUNK_CELLS = 25_000_000
@@ -55,18 +54,6 @@ class Evidence:
     recalled: tuple[sparse.csr_array, ...]
     features: Float64s
     weights: Float32s
-
-
-@dataclass(frozen=True)
-class View:
-    """Events of one user, what net and memories make of them, and their share of p."""
-
-    share: np.float32
-    events: Histories
-    user: Float32s
-    near: NDArray[np.integer[Any]]
-    recalled: tuple[sparse.csr_array, ...]
-    personal: bool
 
 
 Part = tuple[np.float32, Float32s, Evidence]
@@ -111,43 +98,19 @@ class Mixture:
         parts = [self._probabilities(histories.select(rows), now_us[rows]) for rows in pieces]
         return np.log(np.maximum(np.concatenate(parts), _LEAST))
 
-    def rank(
-        self,
-        history: Histories,
-        now_us: int,
-        k: int,
-        *,
-        allowed: Bools | None = None,
-        nearest: Nearest | None = None,
-        exact: bool | None = None,
-    ) -> Ranking:
-        """The k most probable items of one user (a Histories of one row), fewer only if fewer are `allowed` [V].
-
-        exact: rank the whole catalog; default up to EXACT_ITEMS. Otherwise the union of the `nearest` items and each
-        memory's strongest is ranked, and the whole catalog only if the union holds fewer than k allowed items.
-        """
-        exact = len(self.popularity) <= EXACT_ITEMS if exact is None else exact
-        if exact:
-            return self._rank_all(history, now_us, k, allowed)
-        views = self._views(history, now_us, nearest or self.net.nearest)
-        candidates = self._union(views)
-        n_allowed = len(candidates) if allowed is None else int(allowed[candidates].sum())
-        if n_allowed < k and (allowed is None or int(allowed.sum()) > n_allowed):
-            return self._rank_all(history, now_us, k, allowed)
-        shares = self._shares(candidates, views, history, now_us)
+    def rank(self, history: Histories, now_us: int, k: int, *, allowed: Bools | None = None) -> Ranking:
+        """The k most probable items of one user (a Histories of one row), fewer only if fewer are `allowed` [V]."""
+        p, parts = self._exactly(history, now_us)
         if allowed is not None:
-            candidates, shares = candidates[allowed[candidates]], shares[allowed[candidates]]
-        return _best(candidates, shares, k)
+            p[~allowed] = -1
+        best = strongest_of(p, k)
+        best = best[p[best] >= 0]
+        return best_of(best, _summing_to(p[best], self._parts_at(best, parts)), k)
 
     def explain(self, history: Histories, now_us: int, items: NDArray[np.integer[Any]]) -> Float32s:
         """What each source adds to p of one user, for some `items` [n]: float32 [n, S]; the sum is the probability."""
-        if len(self.popularity) <= EXACT_ITEMS:
-            p, parts = self._exactly(history, now_us)
-            return _summing_to(p[items], self._parts_at(items, parts))
-        views = self._views(history, now_us, self.net.nearest)
-        candidates = self._union(views, items)
-        shares = self._shares(candidates, views, history, now_us)
-        return shares[np.searchsorted(candidates, items)]
+        p, parts = self._exactly(history, now_us)
+        return _summing_to(p[items], self._parts_at(items, parts))
 
     def evidence(self, histories: Histories, now_us: Int64s, *, personal: bool = False) -> Evidence:
         """What the gate is fitted on: the sources, and the weights that it gives them now.
@@ -210,7 +173,7 @@ class Mixture:
         if self.ranker is None:
             return p, evidence
         of_items, user = partial(self.at_candidates, evidence), evidence.features
-        return tilted(self.ranker, self.facts, p, None, of_items, histories, now_us, user).apply(p), evidence
+        return tilted(self.ranker, self.facts, p, of_items, histories, now_us, user).apply(p), evidence
 
     def mixed(self, histories: Histories, now_us: Int64s, *, personal: bool = False) -> tuple[Float32s, Evidence]:
         """p [B, V] before it is put in order, and what it is made of."""
@@ -221,47 +184,6 @@ class Mixture:
         """p_k of each source at items [B, C] of the whole catalog: [B, C, S]."""
         return self._by_source(items, np.take_along_axis(evidence.net, items, axis=1), evidence)
 
-    def _rank_all(self, history: Histories, now_us: int, k: int, allowed: Bools | None) -> Ranking:
-        p, parts = self._exactly(history, now_us)
-        if allowed is not None:
-            p[~allowed] = -1
-        best = strongest_of(p, k)
-        best = best[p[best] >= 0]
-        return _best(best, _summing_to(p[best], self._parts_at(best, parts)), k)
-
-    def _views(self, history: Histories, now_us: int, nearest: Nearest) -> list[View]:
-        now, views = np.array([now_us]), []
-        for number, (share, events) in enumerate(self._looked_at(history, now_us)):
-            user = self.net.users(events)
-            near = self.net.likeliest(user[0], nearest)
-            views.append(View(share, events, user, near, self._recall(events, now), personal=number > 0))
-        return views
-
-    def _union(self, views: list[View], *more: NDArray[np.integer[Any]]) -> Int64s:
-        strong = [r.indices[strongest_of(r.data, UNION)] for view in views for r in view.recalled]
-        return np.unique(np.concatenate([*(view.near for view in views), *strong, self._popular, *more]))
-
-    def _shares(self, items: Int64s, views: list[View], history: Histories, now_us: int) -> Float32s:
-        """What each source adds to p of some `items` [n] of one user, [n, S]."""
-        shares = np.sum([view.share * self._shares_of(items, view, now_us) for view in views], axis=0, dtype=np.float32)
-        p, now = shares.sum(axis=1)[None], np.array([now_us])
-        return _summing_to(averted(p, history, now, self.net.likeness, self.near, items)[0], np.asarray(shares))
-
-    def _shares_of(self, items: Int64s, view: View, now_us: int) -> Float32s:
-        """Those of one view, where the sum over the net's catalog is estimated and candidates are chosen among these
-        items alone."""
-        history, user, near, recalled = view.events, view.user, view.near, view.recalled
-        log_z = self.net.log_normaliser(user, near)
-        p_net = np.exp(self.net.logits(user, near) - log_z)
-        evidence = self._weighed(history, recalled, p_net, personal=view.personal)
-        sources = self._by_source(items, np.exp(self.net.logits(user, items)[0] - log_z), evidence)
-        shares = sources * evidence.weights
-        p, now, user_features = shares.sum(axis=1)[None], np.array([now_us]), evidence.features
-        if self.ranker is not None:
-            of_items = partial(np.take, sources, axis=0)
-            p = tilted(self.ranker, self.facts, p, items, of_items, history, now, user_features).apply(p)
-        return _summing_to(p[0], shares)
-
     def _by_source(self, items: NDArray[np.integer[Any]], p_net: Float32s, evidence: Evidence) -> Float32s:
         """p_k of each source at some items: [n] of one user -> [n, S]; [B, C] -> [B, C, S]."""
         columns = [p_net, *(values_at(recalled, items) for recalled in evidence.recalled), self.popularity[items]]
@@ -269,10 +191,6 @@ class Mixture:
 
     def _recall(self, histories: Histories, now_us: Int64s) -> tuple[sparse.csr_array, ...]:
         return tuple(memory.recall(histories, now_us) for memory in self.memories)
-
-    @cached_property
-    def _popular(self) -> Int64s:
-        return strongest_of(self.popularity, UNION)
 
 
 def sources_of(memories: Sequence[Memory]) -> tuple[str, ...]:
@@ -351,7 +269,8 @@ def _row_max(matrix: sparse.csr_array) -> NDArray[Any]:
     return strongest
 
 
-def _best(items: NDArray[np.integer[Any]], contributions: Float32s, k: int) -> Ranking:
+def best_of(items: NDArray[np.integer[Any]], contributions: Float32s, k: int) -> Ranking:
+    """The k of some items [n] to which the sources [n, S] together add most."""
     p = contributions.sum(axis=1)
     order = np.lexsort((items, -p))[:k]
     log_p = np.log(np.maximum(p[order], _LEAST)).astype(np.float32)

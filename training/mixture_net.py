@@ -1,12 +1,8 @@
 """The net as a source of the mixture: user vectors, and p_net(item) = softmax over the catalog of its logits.
 
-    logit    temperature · cosine + log prior (prior.py)
-
-The normaliser Z is exact up to `EXACT_ITEMS` items. Above, it is the sum over the items that are likeliest for the
-user plus the sum over a fixed uniform sample of the others, scaled up to their number.
+logit    temperature · cosine + log prior (prior.py)
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,17 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from graph.arrays import Float32s, Int32s, Int64s
+from graph.arrays import Float32s, Int64s
 from graph.histories import Histories
 from training.likeness import Likeness
 from training.model import InterestNet
-
-EXACT_ITEMS = 200_000
-NEAREST = 1_000
-SAMPLE = 8_192
-
-Nearest = Callable[[Float32s, int], NDArray[np.integer[Any]]]
-"""(vectors [K, dim], k) -> indices of the items nearest to any of them: an index, or `NetSource.nearest`."""
 
 
 @dataclass(frozen=True)
@@ -62,28 +51,6 @@ class NetSource:
         logits /= logits.sum(axis=1, keepdims=True)
         return logits
 
-    def likeliest(self, vectors: Float32s, nearest: Nearest) -> Int64s:
-        """Ascending: the NEAREST items of one user [K, dim], and those likeliest before anything is known of the user,
-        which no search by cosine would find and which may have most of p."""
-        return np.unique(np.concatenate([nearest(vectors, NEAREST), self._popular]))
-
-    def log_normaliser(self, users: Float32s, likeliest: NDArray[np.integer[Any]]) -> float:
-        """log Z of one user [1, K, dim] from its `likeliest` items, all others estimated from the fixed sample."""
-        n_items = len(self.vectors)
-        near = self.logits(users, likeliest)[0]
-        sample = np.setdiff1d(self._sample, likeliest, assume_unique=True)
-        highest = float(near.max())
-        total = np.exp(near - highest).sum(dtype=np.float64)
-        if len(sample):
-            others = np.exp(self.logits(users, sample)[0] - highest).sum(dtype=np.float64)
-            total += others * (n_items - len(likeliest)) / len(sample)
-        return highest + float(np.log(total))
-
-    def nearest(self, vectors: Float32s, k: int) -> Int64s:
-        """Exact search: the k items with the largest logits for a user's vectors [K, dim]."""
-        logits = self.logits(vectors[None])[0]
-        return strongest_of(logits, k)
-
     @cached_property
     def temperature(self) -> float:
         return float(self.net.temperatures.detach().mean())
@@ -91,16 +58,6 @@ class NetSource:
     @cached_property
     def likeness(self) -> Likeness:
         return Likeness.of(self.vectors)
-
-    @cached_property
-    def _popular(self) -> Int64s:
-        return strongest_of(self.prior, NEAREST) if self.prior is not None else np.zeros(0, np.int64)
-
-    @cached_property
-    def _sample(self) -> Int32s:
-        n_items = len(self.vectors)
-        chosen = np.random.default_rng(0).choice(n_items, size=min(SAMPLE, n_items), replace=False)
-        return np.sort(chosen).astype(np.int32)
 
 
 def strongest_of(values: NDArray[Any], k: int) -> Int64s:

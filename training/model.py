@@ -76,6 +76,19 @@ class SingleNet(nn.Module):
     def user_vectors(self, items: Tensor, batch: Batch) -> Tensor:
         """`[B, T, K, dim]`, unit length: the interests at each position of each sequence."""
         rows, width = batch.gap.shape
+        states = self.to_interests(self.sequence_encoder(self._steps(items, batch)))
+        return unit(states.view(rows, width, self.interests, -1))
+
+    def last_user_vectors(self, items: Tensor, batch: Batch) -> Tensor:
+        """`[B, K, dim]`: those at the position that has seen everything."""
+        rows, width = batch.gap.shape
+        at = batch.last - torch.arange(rows, device=batch.last.device) * width
+        states = self.to_interests(self.sequence_encoder.last(self._steps(items, batch), at))
+        return unit(states.view(rows, self.interests, -1))
+
+    def _steps(self, items: Tensor, batch: Batch) -> Tensor:
+        """`[B, T, dim]`: what happened in each step."""
+        rows, width = batch.gap.shape
         events = functional.embedding(batch.event_item, items)
         if self.config.kinds:
             events = events + self.kind(batch.event_kind.clamp(max=self.kind.num_embeddings - 1))
@@ -86,8 +99,8 @@ class SingleNet(nn.Module):
             steps = steps + self.gap(batch.gap)
         if self.config.places:
             steps = steps + self.place.weight[:width]
-        states = self.to_interests(self.sequence_encoder(self.dropout(steps)))
-        return unit(states.view(rows, width, self.interests, -1))
+        dropped: Tensor = self.dropout(steps)
+        return dropped
 
 
 class InterestNet(nn.Module):
@@ -178,10 +191,7 @@ class InterestNet(nn.Module):
         users = items.new_zeros(len(histories), self.config.interests, items.shape[1])
         for rows in bucketed(windows.steps, positions):
             batch = make_batch(windows, rows, training=False).to(items.device)
-            last = [
-                net.user_vectors(part, batch).flatten(0, 1)[batch.last]
-                for net, part in zip(self.parts, parts, strict=True)
-            ]
+            last = [net.last_user_vectors(part, batch) for net, part in zip(self.parts, parts, strict=True)]
             users[torch.from_numpy(rows).to(items.device)] = self._side_by_side(last).float()
         return users
 

@@ -75,15 +75,14 @@ def tilted(
     ranker: Ranker,
     facts: ItemFacts,
     p: Float32s,
-    items: Int64s | None,
     by_source: Callable[[Int64s], Float32s],
     histories: Histories,
     now_us: Int64s,
     user: Float64s,
 ) -> Tilted:
-    """p: [B, M] over `items` [M] (None: the whole catalog); by_source: places [B, C] -> [B, C, S]; user: [B, G]."""
-    chosen = choose(p, had_mask(histories, items))
-    x = inputs(p, items, chosen, by_source, histories, now_us, user, facts)
+    """p: [B, V]; by_source: items [B, C] -> [B, C, S]; user: [B, G]."""
+    chosen = choose(p, had_mask(histories))
+    x = inputs(p, chosen, by_source, histories, now_us, user, facts)
     known = (histories.lengths > 0)[:, None]  # who has no history is shown what is popular, as it is
     tilt = np.where(chosen.valid, np.where(known, ranker.tilt(x), 0), np.inf)
     least = tilt.min(axis=1, initial=MOST, where=chosen.valid)
@@ -100,7 +99,6 @@ def tilted(
 
 def inputs(
     p: Float32s,
-    items: Int64s | None,
     chosen: Candidates,
     by_source: Callable[[Int64s], Float32s],
     histories: Histories,
@@ -110,16 +108,15 @@ def inputs(
 ) -> Float32s:
     """[B, C, F + G]: what the perceptron reads."""
     mixed = np.take_along_axis(p, chosen.place, axis=1)
-    named = chosen.place if items is None else items[chosen.place]
-    x = features(by_source(chosen.place), mixed, named, chosen, histories, now_us, facts)
+    x = features(by_source(chosen.place), mixed, chosen.place, chosen, histories, now_us, facts)
     return with_users(x, user)
 
 
-def had_mask(histories: Histories, items: Int64s | None) -> Bools:
-    """bool [B, M]: which of the items (None: all) stand in each history."""
+def had_mask(histories: Histories) -> Bools:
+    """bool [B, V]: which items stand in each history."""
     had = np.zeros((len(histories), histories.n_items), np.bool_)
     had[histories.row_of, histories.item] = True
-    return had if items is None else had[:, items]
+    return had
 
 
 def write_ranker(folder: Path, ranker: Ranker | None, pace: Pace) -> None:

@@ -106,8 +106,8 @@ def collect(mixture: Mixture, queries: Queries) -> Data:
 def _collected(mixture: Mixture, queries: Queries) -> tuple[Float32s, Float32s, Bools, Bools, Bools]:
     histories, now_us = queries.histories, queries.now_us
     p, evidence = mixture.mixed(histories, now_us)
-    chosen, of_items = choose(p, had_mask(histories, None)), partial(mixture.at_candidates, evidence)
-    x = inputs(p, None, chosen, of_items, histories, now_us, evidence.features, mixture.facts)
+    chosen, of_items = choose(p, had_mask(histories)), partial(mixture.at_candidates, evidence)
+    x = inputs(p, chosen, of_items, histories, now_us, evidence.features, mixture.facts)
     row = np.broadcast_to(np.arange(len(queries))[:, None], chosen.place.shape)
     relevant = np.asarray(queries.relevance[row.ravel(), chosen.place.ravel()]).reshape(row.shape) > 0
     log_p = np.log(np.maximum(np.take_along_axis(p, chosen.place, axis=1), 1e-12))

@@ -66,7 +66,7 @@ def _gains(mixture: Mixture, asked: Queries, settings: Sequence[Recency], exclud
     histories, now_us = asked.histories, asked.now_us
     p, _ = mixture.ordered(histories, now_us)
     newest, _ = mixture.ordered(histories.last(NEWEST), now_us, personal=True)
-    hidden = had_mask(histories, None) if exclude_seen else np.zeros((1, p.shape[1]), np.bool_)
+    hidden = had_mask(histories) if exclude_seen else np.zeros((1, p.shape[1]), np.bool_)
 
     def ndcg(setting: Recency) -> Float64s:
         share = setting(histories, now_us, mixture.net.likeness)[:, None].astype(np.float32)

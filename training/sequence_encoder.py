@@ -46,6 +46,20 @@ class SequenceEncoder(nn.Sequential):
         out: Tensor = norm(state)
         return out
 
+    def last(self, x: Tensor, at: Tensor) -> Tensor:
+        """`[batch, dim]`: the state after step `at` [batch] of each sequence alone, which is all that serving wants."""
+        *blocks, final, norm = self
+        before = x
+        for block in blocks:
+            before = block(before)
+        state = final.last(before, at) if isinstance(final, TransformerBlock) else _at(final(before), at)
+        if self.long_term is not None:
+            steps = torch.arange(x.shape[1], device=x.device) <= at.unsqueeze(1)
+            mean = torch.bmm(steps.unsqueeze(1).to(x.dtype), x).squeeze(1) / (at + 1).unsqueeze(1)
+            state = state + self.long_term * mean
+        out: Tensor = norm(state)
+        return out
+
 
 class TransformerBlock(nn.Module):
     """Causal self-attention and a feed-forward layer, normalised before each (Xiong et al., 2020)."""
@@ -76,6 +90,19 @@ class TransformerBlock(nn.Module):
 
     def _drop(self, x: Tensor) -> Tensor:
         return functional.dropout(x, self.dropout, self.training)
+
+    def last(self, x: Tensor, at: Tensor) -> Tensor:
+        """`[batch, dim]`: `forward(x)` at step `at` of each sequence. Only keys and values are needed of the others."""
+        rows, width, dim = x.shape
+        normed, weight, bias = self.norm_attention(x), self.query_key_value.weight, self.query_key_value.bias
+        query = functional.linear(_at(normed, at), weight[:dim], bias[:dim])
+        keys_values = functional.linear(normed, weight[dim:], bias[dim:])
+        k, v = keys_values.view(rows, width, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        seen = (torch.arange(width, device=x.device) <= at.unsqueeze(1)).view(rows, 1, 1, width)
+        heads = functional.scaled_dot_product_attention(query.view(rows, self.heads, 1, -1), k, v, attn_mask=seen)
+        state = _at(x, at) + self._drop(self.out(heads.flatten(1)))
+        out: Tensor = state + self._drop(self.feed_forward(self.norm_forward(state)))
+        return out
 
 
 class RecurrentBlock(nn.Module):
@@ -125,3 +152,8 @@ class MeanBlock(nn.Module):
 def mean_so_far(x: Tensor) -> Tensor:
     """`[batch, steps, dim]`: of each step and those before it."""
     return x.cumsum(dim=1) / torch.arange(1, x.shape[1] + 1, device=x.device).unsqueeze(1)
+
+
+def _at(x: Tensor, at: Tensor) -> Tensor:
+    """`[batch, dim]`: x `[batch, steps, dim]` at step `at` [batch] of each."""
+    return x[torch.arange(len(x), device=x.device), at]

@@ -101,6 +101,17 @@ def test_what_was_always_liked_goes_past_the_blocks() -> None:
     torch.testing.assert_close(encoder(x), torch.nn.functional.layer_norm(x + means, (8,)))
 
 
+@pytest.mark.parametrize("long_term", [True, False])
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("name", ["transformer", "gru", "lstm", "cnn", "mean"])
+def test_the_state_after_the_last_step_alone_is_that_of_all_states(name: str, blocks: int, long_term: bool) -> None:
+    changes = {"sequence_encoder": name, "blocks": blocks, "long_term": long_term}
+    encoder = make_sequence_encoder(CONFIG.model_copy(update=changes)).eval()
+    x, last = torch.randn(4, 6, 8, generator=torch.manual_seed(0)), torch.tensor([5, 0, 3, 2])
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.last(x, last), encoder(x)[torch.arange(4), last])
+
+
 @pytest.mark.parametrize("encoder", ["transformer", "gru", "lstm", "cnn", "mean"])
 def test_a_user_does_not_depend_on_the_others_in_the_batch(encoder: str) -> None:
     net = net_of(graph_of(), sequence_encoder=encoder)

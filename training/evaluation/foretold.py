@@ -46,7 +46,7 @@ def foretell(
     found: dict[Horizon, list[_Columns]] = {horizon: [] for horizon in wanted}
     for rows in pieces_of(len(outcomes), len(mixture.popularity)):
         part = outcomes.select(rows)
-        log_p, had = mixture.scores(part.histories, part.now_us), had_mask(part.histories, None)
+        log_p, had = mixture.scores(part.histories, part.now_us), had_mask(part.histories)
         barred = ~catalog[None] | had if seen == "exclude" else np.broadcast_to(~catalog, log_p.shape)
         row, item = _strongest(np.where(barred, -np.inf, log_p))
         for horizon in wanted:
