@@ -30,6 +30,7 @@ from graph.storage.database import Database
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
 from graph.storage.times import SECOND_US
+from server.batcher import Batcher
 from server.border import Rpcs
 from server.event_loop import EventLoop
 from server.event_writer import EventWriter
@@ -39,11 +40,12 @@ from server.servicers.catalog import CatalogServicer
 from server.servicers.embedding import EmbeddingServicer
 from server.servicers.event import EventServicer
 from server.servicers.event_stream import Streams
-from server.servicers.interest import InterestServicer
+from server.servicers.interest import InterestServicer, answer_together
 from server.servicers.model import ModelServicer
 from server.servicers.segment import SegmentServicer
 from server.servicers.server import ServerServicer
 from server.servicers.similarity import SimilarityServicer
+from training.fast.answer import BATCH
 
 CALLS_AT_ONCE = 16
 """Threads for what waits for the store or computes for long, outside of the interpreter's lock: more than cores are of
@@ -97,6 +99,7 @@ class App:
             clock_tolerance_us=round(settings.clock_tolerance_s * SECOND_US),
         )
         self._streams = Streams(self._writer, self._threads)
+        self._batches = Batcher(answer_together, most=BATCH)
         try:
             self._server, self.port = self._loop.run(self._build(settings.listen))
         except BaseException:
@@ -104,14 +107,16 @@ class App:
             raise
         self._report(ready=False)
         self._writer.start()
+        self._batches.start()
         self._models.start()
         self._loop.run(self._server.start())
 
     async def _build(self, listen: str) -> tuple[grpc.aio.Server, int]:
         """A server belongs to the loop in which it is made."""
         rpcs: Any = Rpcs(self._threads)
+        interest = InterestServicer(self._models.current, self._batches, self._threads)
         events = EventServicer(self._writer, self._streams, self._threads)
-        _add_services(rpcs, self._database, self._models, events)
+        _add_services(rpcs, self._database, self._models, interest, events)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, rpcs)
         names = (*_NEED_A_MODEL, *_ALWAYS, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
@@ -133,6 +138,7 @@ class App:
         self._is_stopped = True
         self._loop.run(self._stop(grace_s))
         self._writer.stop()
+        self._batches.stop()
         self._models.stop()
         self._loop.close()
         self._threads.shutdown()
@@ -170,10 +176,11 @@ def start(settings: Settings) -> App:
         raise
 
 
-def _add_services(server: Any, database: Database, models: Models, events: EventServicer) -> None:
-    engine = models.current
-    interest_pb2_grpc.add_InterestServiceServicer_to_server(InterestServicer(engine), server)
-    similarity_pb2_grpc.add_SimilarityServiceServicer_to_server(SimilarityServicer(engine), server)
+def _add_services(
+    server: Any, database: Database, models: Models, interest: InterestServicer, events: EventServicer
+) -> None:
+    interest_pb2_grpc.add_InterestServiceServicer_to_server(interest, server)
+    similarity_pb2_grpc.add_SimilarityServiceServicer_to_server(SimilarityServicer(models.current), server)
     segment_pb2_grpc.add_SegmentServiceServicer_to_server(SegmentServicer(models), server)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(models), server)
     event_pb2_grpc.add_EventServiceServicer_to_server(events, server)

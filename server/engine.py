@@ -24,7 +24,7 @@ from server.limits import MAX_HISTORY_EVENTS
 from server.live import LiveCatalog
 from server.revision import Revision
 from training.calibration import Calibrator
-from training.fast.answer import Answer
+from training.fast.answer import BATCH, Answer
 from training.horizon import NEXT_EVENT
 from training.interest_weights import supported
 from training.mixture import Ranking, best_of
@@ -32,6 +32,7 @@ from training.profiles import profiles
 from training.segments import one_vector
 
 Seen = Literal["include", "exclude", "only"]
+NO_ITEMS = np.zeros(0, np.int32)
 Kind = Literal["user", "item", "category"]
 
 
@@ -61,6 +62,10 @@ class Past:
         """[B]: how many events of interest an answer is based on; those with items unknown to the revision are not."""
         counts: list[int] = self.histories.lengths.tolist()
         return counts
+
+    def of(self, row: int) -> "Past":
+        """That of one of the users."""
+        return Past([self.users[row]], self.histories.select([row]), self.is_known[[row]], self.as_of_us)
 
 
 @dataclass(frozen=True)
@@ -116,14 +121,21 @@ class Engine:
 
     # Interest ---------------------------------------------------------------------------------------------------
 
-    def score(self, past: Past, items: Int32s) -> Float32s:
-        """Contributions g_k · p_k [n, S] of items (indices of the revision); their sum is the probability."""
-        wanted, place = np.unique(items, return_inverse=True)
-        return self._answer(past, wanted).share[place]
+    def known(self, past: Past, wanted: Sequence[Int32s]) -> list[Answer]:
+        """What matters to each of the users, and to each the items `wanted` (each once), with their contributions."""
+        rows = np.array_split(np.arange(len(past.users)), -(-len(past.users) // BATCH))
+        return [
+            answer
+            for part in rows
+            for answer in self.revision.fast.answer(
+                past.histories.select(part), np.full(len(part), past.as_of_us), [wanted[row] for row in part]
+            )
+        ]
 
-    def _answer(self, past: Past, wanted: Int32s) -> Answer:
-        (answer,) = self.revision.fast.answer(past.histories, np.array([past.as_of_us]), [wanted])
-        return answer
+    def score(self, past: Past, items: Int32s) -> Float32s:
+        """Contributions g_k · p_k [n, S] of items of one user; their sum is the probability."""
+        wanted, place = np.unique(items, return_inverse=True)
+        return self.known(past, [wanted])[0].share[place]
 
     def calibrator(self, *, within_days: bool, kind: str | None = None) -> Calibrator | None:
         """None for the next event where the model leaves p as it is. ConflictError where it cannot tell."""
@@ -151,9 +163,11 @@ class Engine:
         return calibrator(log_p, had, np.repeat(activity, len(items)))
 
     def recommend(self, past: Past, k: int, wanted: Filter) -> Ranking:
-        """The best k that the filter lets through; where few of what matters most are, of the whole catalog."""
-        allowed = self.allowed(wanted, past)
-        answer = self._answer(past, np.zeros(0, np.int32))
+        """The best k of one user that the filter lets through."""
+        return self.best(past, self.known(past, [NO_ITEMS])[0], k, self.allowed(wanted, past))
+
+    def best(self, past: Past, answer: Answer, k: int, allowed: Bools) -> Ranking:
+        """Of what matters to one user the best k that are `allowed` [V]; where these are fewer, of all there is."""
         is_open = allowed[answer.item]
         if is_open.sum() < k and allowed.sum() > is_open.sum():
             return self.revision.mixture.rank(past.histories, past.as_of_us, k, allowed=allowed)

@@ -1,6 +1,9 @@
 """InterestService: what one user is interested in."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 import numpy as np
@@ -9,23 +12,55 @@ from penchant.v1 import interest_pb2 as pb
 from penchant.v1.interest_pb2_grpc import InterestServiceServicer
 from penchant.vectors import encode
 
+from graph.arrays import Int32s
 from graph.storage.errors import BadInputError
 from server import limits
+from server.batcher import Batcher
 from server.convert import contributions, timestamp
-from server.engine import Affinities, Engine
+from server.engine import NO_ITEMS, Affinities, Engine, Past
 from server.servicers.filters import read_filter
 from server.servicers.horizons import horizon_of, read_horizon
 from training.artifact import Artifact
+from training.fast.answer import Answer
+
+if TYPE_CHECKING:
+    from server.border import Context
 
 NAMED = 5
 """Categories that name an interest."""
 
 
-class InterestServicer(InterestServiceServicer):
-    def __init__(self, engine: Callable[[], Engine]) -> None:
-        self._engine = engine
+class Asked(NamedTuple):
+    """What one call wants to know: what matters to a user, and some items, each once."""
 
-    def Score(self, request: pb.ScoreRequest, context: grpc.ServicerContext) -> pb.ScoreResponse:
+    engine: Engine
+    user: str
+    wanted: Int32s
+
+
+Known = tuple[Past, Answer]
+
+
+def answer_together(asked: Sequence[Asked]) -> list[Known]:
+    """One reading of the store and one batch of the model for all that ask the same revision."""
+    found: dict[int, Known] = {}
+    for engine in {id(one.engine): one.engine for one in asked}.values():
+        rows = [row for row, one in enumerate(asked) if one.engine is engine]
+        past = engine.past([asked[row].user for row in rows])
+        answers = engine.known(past, [asked[row].wanted for row in rows])
+        found |= {row: (past.of(place), answers[place]) for place, row in enumerate(rows)}
+    return [found[row] for row in range(len(asked))]
+
+
+class InterestServicer(InterestServiceServicer):
+    """Score and Recommend are put into batches; what has to wait for the store otherwise does so in `threads`."""
+
+    def __init__(self, engine: Callable[[], Engine], batches: Batcher[Asked, Known], threads: Executor) -> None:
+        self._engine = engine
+        self._batches = batches
+        self._threads = threads
+
+    async def Score(self, request: pb.ScoreRequest, context: "Context") -> pb.ScoreResponse:
         limits.check_id(request.user, "user")
         limits.check_count(request.items, "items", limits.MAX_SCORE_ITEMS)
         limits.check_ids(request.items, "items")
@@ -34,8 +69,9 @@ class InterestServicer(InterestServiceServicer):
         revision = engine.revision
         index = revision.artifact.items.index_of(list(request.items))
         known = (index >= 0) & engine.live.exists[index]
-        past = engine.past([request.user])
-        shares = engine.score(past, index[known])
+        wanted, place_of = np.unique(index[known], return_inverse=True)
+        past, answer = await self._batches.ask(Asked(engine, request.user, wanted))
+        shares = answer.share[place_of]
         score = np.log(np.maximum(shares.sum(axis=1, dtype=np.float64), np.finfo(np.float32).tiny))
         probability = engine.probability(past, index[known], score, calibrator)
         sources = revision.mixture.sources
@@ -67,15 +103,19 @@ class InterestServicer(InterestServiceServicer):
             history_as_of=timestamp(past.as_of_us),
         )
 
-    def Recommend(self, request: pb.RecommendRequest, context: grpc.ServicerContext) -> pb.RecommendResponse:
+    async def Recommend(self, request: pb.RecommendRequest, context: "Context") -> pb.RecommendResponse:
         limits.check_id(request.user, "user")
         k = limits.check_k(request.k)
         wanted = read_filter(request.filter)
         engine = self._engine()
         calibrator = read_horizon(engine, request)
         revision = engine.revision
-        past = engine.past([request.user])
-        ranking = engine.recommend(past, k, wanted)
+        past, known = await self._batches.ask(Asked(engine, request.user, NO_ITEMS))
+        # What the user has seen is read from the store, and a filter may leave the whole catalog to be ranked.
+        loop = asyncio.get_running_loop()
+        ranking = await loop.run_in_executor(
+            self._threads, lambda: engine.best(past, known, k, engine.allowed(wanted, past))
+        )
         sources = revision.mixture.sources
         items = revision.artifact.items.externals_of(ranking.items)
         answer = pb.RecommendResponse(

@@ -1,0 +1,98 @@
+"""What is asked while other questions are being answered waits, and is answered together.
+
+A batch of sixteen costs little more than three questions by themselves. Nobody waits for a batch to fill: who comes
+first is answered at once, with all that wait by then.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+
+from graph.storage.errors import PenchantError, StoppingError
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+log = structlog.get_logger("penchant.server")
+
+
+@dataclass(frozen=True)
+class _Asked(Generic[Question, Answer]):
+    question: Question
+    answered: "asyncio.Future[Answer]"
+    loop: asyncio.AbstractEventLoop
+
+
+class Batcher(Generic[Question, Answer]):
+    """One thread, which answers up to `most` questions at a time with `work`, one answer each."""
+
+    def __init__(self, work: Callable[[Sequence[Question]], Sequence[Answer]], *, most: int) -> None:
+        self._work = work
+        self._most = most
+        self._waiting: queue.SimpleQueue[_Asked[Question, Answer] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="answer-batches", daemon=True)
+        self._stopped = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def ask(self, question: Question) -> Answer:
+        """Raises what `work` raises. Who is no longer waiting when the turn comes is passed over."""
+        if self._stopped:
+            raise StoppingError("The server is stopping.", hint="Ask another, or again later.")
+        loop = asyncio.get_running_loop()
+        asked = _Asked[Question, Answer](question, loop.create_future(), loop)
+        self._waiting.put(asked)
+        return await asked.answered
+
+    def stop(self) -> None:
+        """Returns once everything asked is answered."""
+        self._stopped = True
+        self._waiting.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch = [first]
+            while len(batch) < self._most and not self._waiting.empty():
+                if (asked := self._waiting.get()) is None:
+                    self._waiting.put(None)  # the end, seen again once these are answered
+                    break
+                batch.append(asked)
+            self._answer([asked for asked in batch if not asked.answered.done()])
+
+    def _answer(self, batch: Sequence[_Asked[Question, Answer]]) -> None:
+        if not batch:
+            return
+        try:
+            answers = self._work([asked.question for asked in batch])
+        except Exception as error:  # whatever it is, those who ask are told, and others are still answered
+            if len(batch) > 1 and not isinstance(error, PenchantError):
+                log.error("a batch of questions could not be answered, trying each alone", exc_info=error)
+                for asked in batch:
+                    self._answer([asked])
+            else:
+                self._tell(batch, [error] * len(batch))
+            return
+        self._tell(batch, answers)
+
+    @staticmethod
+    def _tell(batch: Sequence[_Asked[Question, Answer]], answers: "Sequence[Answer | Exception]") -> None:
+        """All of one loop at once: waking it is what costs."""
+
+        def tell() -> None:
+            for asked, answer in zip(batch, answers, strict=True):
+                if asked.answered.done():
+                    continue
+                if isinstance(answer, Exception):
+                    asked.answered.set_exception(answer)
+                else:
+                    asked.answered.set_result(answer)
+
+        batch[0].loop.call_soon_threadsafe(tell)

@@ -1,0 +1,125 @@
+"""Batches of questions: together where they wait, each its own answer, nobody takes another along."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from graph.storage.errors import StoppingError, StoreUnavailableError
+from server.batcher import Batcher
+
+
+class Work:
+    """Doubles numbers, batch by batch, once it may; refuses what it is told to."""
+
+    def __init__(self, refused: Exception | None = None) -> None:
+        self.batches: list[list[int]] = []
+        self.may = threading.Event()
+        self.begun = threading.Event()
+        self._refused = refused
+
+    def __call__(self, questions: Sequence[int]) -> list[int]:
+        self.begun.set()
+        assert self.may.wait(30)
+        self.batches.append(list(questions))
+        if self._refused and 13 in questions:
+            raise self._refused
+        return [2 * question for question in questions]
+
+
+@contextmanager
+def batcher(work: Work, most: int = 4) -> Iterator[Batcher[int, int]]:
+    found = Batcher(work, most=most)
+    found.start()
+    try:
+        yield found
+    finally:
+        work.may.set()
+        found.stop()
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+async def asked_behind(found: Batcher[int, int], work: Work, questions: Sequence[int]) -> list["asyncio.Task[int]"]:
+    """The first question is being answered while the others wait."""
+    tasks = []
+    for place, question in enumerate(questions):
+        tasks.append(asyncio.create_task(found.ask(question)))
+        await asyncio.sleep(0)
+        if place == 0:
+            await asyncio.to_thread(work.begun.wait, 30)
+    return tasks
+
+
+def test_what_waits_is_answered_together_and_no_more_than_fit() -> None:
+    async def test() -> None:
+        work = Work()
+        with batcher(work) as found:
+            tasks = await asked_behind(found, work, [1, 2, 3, 4, 5, 6, 7])
+            work.may.set()
+            assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10, 12, 14]
+        assert work.batches == [[1], [2, 3, 4, 5], [6, 7]]
+
+    run(test)
+
+
+def test_who_is_gone_is_passed_over() -> None:
+    async def test() -> None:
+        work = Work()
+        with batcher(work) as found:
+            tasks = await asked_behind(found, work, [1, 2, 3])
+            tasks[1].cancel()
+            await asyncio.sleep(0)
+            work.may.set()
+            assert await tasks[2] == 6
+        assert work.batches == [[1], [3]]
+
+    run(test)
+
+
+def test_a_question_that_breaks_the_work_breaks_it_for_itself_alone() -> None:
+    async def test() -> None:
+        work = Work(ZeroDivisionError("a bug"))
+        with batcher(work) as found:
+            tasks = await asked_behind(found, work, [1, 2, 13, 3])
+            work.may.set()
+            found_out = await asyncio.gather(*tasks, return_exceptions=True)
+        assert found_out[:2] == [2, 4]
+        assert isinstance(found_out[2], ZeroDivisionError)
+        assert found_out[3] == 6
+
+    run(test)
+
+
+def test_a_store_that_is_away_is_told_to_all_and_the_next_are_answered() -> None:
+    async def test() -> None:
+        work = Work(StoreUnavailableError("away"))
+        with batcher(work) as found:
+            tasks = await asked_behind(found, work, [1, 2, 13])
+            work.may.set()
+            found_out = await asyncio.gather(*tasks, return_exceptions=True)
+            assert found_out[0] == 2
+            assert all(isinstance(one, StoreUnavailableError) for one in found_out[1:])
+            assert work.batches == [[1], [2, 13]]  # nobody asks a store that is away once more for each
+            assert await found.ask(5) == 10
+
+    run(test)
+
+
+def test_after_the_stop_nobody_waits_for_ever() -> None:
+    async def test() -> None:
+        work = Work()
+        with batcher(work) as found:
+            tasks = await asked_behind(found, work, [1, 2])
+            work.may.set()
+            await asyncio.to_thread(found.stop)
+            assert await asyncio.gather(*tasks) == [2, 4]
+            with pytest.raises(StoppingError):
+                await found.ask(3)
+
+    run(test)
