@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,7 @@ from graph.storage.changes import Follower
 from graph.storage.database import Database
 from graph.storage.errors import ArtifactError, ConflictError
 from graph.storage.registry import active_revision
+from graph.storage.times import now_us
 from server.engine import Engine
 from server.live import read_live_catalog
 from server.revision import load_revision
@@ -25,6 +27,8 @@ log = structlog.get_logger("penchant.server")
 POLL_MS = 200
 RETRY_MS = 5_000
 """How soon a revision that could not be loaded is tried again: its folder may still be on its way."""
+COUNT_AGAIN_S = 3_600.0
+"""How old the counts of what sold lately may become; they are part of what orders the items."""
 KEPT = 2
 CATALOG_NAMES = {"items", "categories", "kinds"}
 """What a change of the catalog must name to matter here; profiles of users do not."""
@@ -44,6 +48,7 @@ class Models:
         self._catalog_changed = False
         self._next_try = 0.0
         """When the active revision is looked at again without a change (monotonic seconds); infinite: not at all."""
+        self._count_next = time.monotonic() + COUNT_AGAIN_S
         self.problem = ""
         """Why the active revision is not the one that answers; empty where all is well."""
 
@@ -94,6 +99,8 @@ class Models:
         if self._catalog_changed:
             self._see_catalog()
             self._catalog_changed = False
+        if time.monotonic() >= self._count_next:
+            self._count_again()
 
     def _activate(self) -> None:
         revision = active_revision(self._database)
@@ -133,3 +140,11 @@ class Models:
             live = read_live_catalog(self._database, engine.revision.artifact)
             engines[version] = Engine(self._database, engine.revision, live)
         self._engines = engines
+
+    def _count_again(self) -> None:
+        engines = self._engines.copy()
+        for version, engine in engines.items():
+            counted = replace(engine.revision, fast=engine.revision.fast.as_of(now_us()))
+            engines[version] = replace(engine, revision=counted)
+        self._engines = engines
+        self._count_next = time.monotonic() + COUNT_AGAIN_S

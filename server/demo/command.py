@@ -1,7 +1,8 @@
-"""`penchant demo`: migrate, ingest, look, train, evaluate, refresh, serve, ask."""
+"""`penchant demo`: migrate, ingest, look, train, evaluate, serve, refresh, ask."""
 
 import subprocess
 import sys
+import time
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from graph.storage.errors import BadInputError, PenchantError
 from server.demo.steps import Steps, command
 
 HOLDOUT_DAYS = 28
+MODEL_WITHIN_S = 60
 
 
 def demo_command(
@@ -42,7 +44,6 @@ def demo_command(
             f"How good is it on the last {HOLDOUT_DAYS} days, which it has not seen?",
             ["evaluate", "--holdout-days", str(HOLDOUT_DAYS), "--output", str(folder / "evaluations")],
         )
-        steps.run("Take in those days too, without retraining", ["refresh"])
         _serve_and_ask(steps, folder, listen, console, keep_serving)
 
 
@@ -57,6 +58,7 @@ def _data() -> Path:
 
 
 def _serve_and_ask(steps: Steps, folder: Path, listen: str, console: Console, keep_serving: bool) -> None:
+    """While the server loads the model, the newest days are taken in; it goes over to the new revision by itself."""
     from server.demo.tour import tour
 
     arguments = ["serve", "--listen", listen]
@@ -67,7 +69,9 @@ def _serve_and_ask(steps: Steps, folder: Path, listen: str, console: Console, ke
             command(arguments), env=steps.environment, stdout=subprocess.PIPE, stderr=errors, text=True
         )
     try:
+        steps.run("Take in those days too, without retraining", ["refresh"])
         target = _address(server, log)
+        _wait_for_the_active_model(target)
         console.print(f"[dim]penchant serves on {target}[/dim]")
         tour(target, folder, console)
         if keep_serving:
@@ -86,3 +90,16 @@ def _address(server: "subprocess.Popen[str]", log: Path) -> str:
         if line.startswith("penchant serves on "):
             return line.split()[-1]
     raise PenchantError("The server did not start.", hint=f"{log} says why.")
+
+
+def _wait_for_the_active_model(target: str) -> None:
+    from penchant.client import PenchantClient
+
+    with PenchantClient(target, deadline_ms=60_000) as client:
+        ends = time.monotonic() + MODEL_WITHIN_S
+        while time.monotonic() < ends:
+            active = [each.version for model in client.list_models() for each in model.revisions if each.active]
+            if [client.get_server_info().model_version] == active:
+                return
+            time.sleep(0.2)
+    raise PenchantError("The server did not go over to the new revision.", hint="Its log says why.")

@@ -53,6 +53,18 @@ def test_models_and_revisions_newest_first(anywhere: "Served") -> None:
     assert caught.value.reason == "UNKNOWN_MODEL"
 
 
+def test_what_sold_lately_is_counted_again_while_calls_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, eventually: Any
+) -> None:
+    monkeypatch.setattr(reload, "COUNT_AGAIN_S", 0.3)
+    running = run()
+    models = running.app._models
+    counted = models.current().revision.fast
+    eventually(lambda: models.current().revision.fast is not counted)
+    assert models.current().revision.version == "m1.1"
+    assert len(running.client.recommend("u1", 3).items) == 3
+
+
 def test_models_are_paged(run: Run) -> None:
     running = run()
     for _ in range(4):

@@ -18,7 +18,7 @@ from graph.ranges import offsets_of
 from training.aversion import averted
 from training.fast.cells import Cells, cells_of
 from training.fast.look import Looks, Scratch, Seen, look, scratch_for, tilt
-from training.fast.tables import Tables, tables_of
+from training.fast.tables import Tables, pace_at, tables_of
 from training.memories import ItemToItem, Memory
 from training.mixture import Mixture
 from training.ranker import MOST, Ranker
@@ -82,6 +82,10 @@ class FastMixture:
         nobody = histories_from_arrays([], [], [], n_users=1, n_items=len(mixture.popularity))
         fast.answer(nobody, np.array([now_us]), [np.zeros(0, np.int64)])
         return fast
+
+    def as_of(self, now_us: int) -> "FastMixture":
+        """The same, with the items' sales counted as of another moment."""
+        return replace(self, tables=self.tables._replace(pace=pace_at(self.mixture, now_us)))
 
     def answer(self, histories: Histories, now_us: Int64s, wanted: Sequence[NDArray[np.integer[Any]]]) -> list[Answer]:
         """What matters to each of B users, at most BATCH, and the items `wanted` of each (each once).

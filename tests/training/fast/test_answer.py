@@ -143,3 +143,14 @@ def test_users_do_not_depend_on_their_batch_nor_on_other_threads(mixture: Mixtur
         for one, other in zip(threads.map(alone, range(len(together))), together, strict=True):
             np.testing.assert_array_equal(one.item, other.item)
             np.testing.assert_allclose(one.p, other.p, rtol=1e-3, atol=1e-8)
+
+
+def test_sales_are_counted_as_of_the_moment(mixture: Mixture, asked: Queries) -> None:
+    now = now_of(asked)
+    then = FastMixture.of(mixture, now - 200 * DAY_US)
+    later = then.as_of(now)
+    assert (then.tables.pace != later.tables.pace).any()
+    np.testing.assert_array_equal(later.tables.pace, FastMixture.of(mixture, now).tables.pace)
+    exact = np.exp(mixture.scores(asked.histories.select([0]), asked.now_us[:1]))[0]
+    (answer,) = later.answer(asked.histories.select([0]), asked.now_us[:1], [NOTHING])
+    np.testing.assert_allclose(answer.p, exact[answer.item], rtol=2e-3, atol=1e-7)
