@@ -121,6 +121,14 @@ class Histories:
         )
 
 
+def joined(first: Histories, then: Histories) -> Histories:
+    """The rows of both, one behind the other; without what speaks against items."""
+    columns = ("item", "kind", "occurred_at", "value", "step")
+    both: dict[str, Any] = {name: np.concatenate([getattr(first, name), getattr(then, name)]) for name in columns}
+    offsets = np.concatenate([first.offsets, first.offsets[-1] + then.offsets[1:]])
+    return replace(first, offsets=offsets, against=None, **both)
+
+
 def histories_of(snapshot: "Snapshot") -> Histories:
     """The histories of all users of a snapshot; row = user index."""
     events = snapshot.events

@@ -1,6 +1,6 @@
-"""The net as a source of the mixture: user vectors, and p_net(item) = softmax over the catalog of its logits.
+"""The net as a source of the mixture: user vectors, and p_net(item) = softmax over the catalog of its logits,
 
-logit    temperature · cosine + log prior (prior.py)
+logit = temperature · cosine + log prior (prior.py).
 """
 
 from dataclasses import dataclass, replace

@@ -10,12 +10,14 @@ nobody has bought for a year. Who has no history has no tilts.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import expit
+from torch.nn import functional
 
 from graph.arrays import Bools, Float32s, Float64s, Int64s
 from graph.histories import Histories
@@ -40,14 +42,18 @@ class Ranker:
     scale: Float32s
     layers: tuple[tuple[Float32s, Float32s], ...]
 
+    @torch.inference_mode()
     def tilt(self, x: Float32s) -> Float32s:
         """features [..., F] -> [...]"""
-        h = np.clip((x - self.mean) / self.scale, -5, 5)
-        for number, (weight, bias) in enumerate(self.layers):
-            h = h * expit(h) if number else h
-            h = h @ weight.T + bias
-        tilt: Float32s = np.clip(h[..., 0], -MOST, MOST)
-        return tilt
+        h = torch.from_numpy((x - self.mean) / self.scale).clamp_(-5, 5)
+        for number, (weight, bias) in enumerate(self._tensors):
+            h = functional.linear(functional.silu(h) if number else h, weight, bias)
+        return np.asarray(h[..., 0].clamp_(-MOST, MOST).numpy())
+
+    @cached_property
+    def _tensors(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Copies: arrays that are mapped from a file are not torch's to have."""
+        return [(torch.tensor(weight), torch.tensor(bias)) for weight, bias in self.layers]
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,18 +117,24 @@ def features(
         among = np.where((kind & chosen.valid)[:, :, None], p[:, :, :-1], -1)
         ranks[kind] = (rankdata(-among, method="min", axis=1) - 1)[kind]
     columns += [np.log1p(ranks), np.log(np.maximum(mixed, _LEAST))[:, :, None], chosen.had[:, :, None]]
-    columns += [np.log1p(facts.pace.counts(items, now, days))[:, :, None] for days in SPANS_DAYS]
-    columns += [np.log1p(days(items, now))[:, :, None] for days in (facts.pace.idle_days, facts.pace.age_days)]
+    columns.append(sales(facts.pace, items, now))
     recent = histories.last(LAST_EVENTS)
     columns += [_likeness(items, recent, facts), _nearness(items, recent, facts.vectors)]
     return np.concatenate(columns, axis=2, dtype=np.float32)
+
+
+def sales(pace: Pace, items: Int64s, now_us: Int64s) -> Float32s:
+    """[..., 6], of items and moments of one shape: logs of the events in each span, of the days since the last and the
+    first."""
+    counts = [pace.counts(items, now_us, days).astype(np.float32) for days in SPANS_DAYS]
+    return np.log1p(np.stack([*counts, pace.idle_days(items, now_us), pace.age_days(items, now_us)], axis=-1))
 
 
 def _likeness(items: Int64s, recent: Histories, facts: ItemFacts) -> Float32s:
     """[B, C, 4]: the cosine of each item's categories with the last step's and with the mean of the history's, and the
     weight of the rarest category that it shares with either."""
     n_users, n_candidates = items.shape
-    user, event, is_last = recent.row_of, recent.item, _is_last(recent)
+    user, event, is_last = recent.row_of, recent.item, in_last_step(recent)
     # One entry for each category of each candidate; candidate by candidate, so that `reduceat` sums over them.
     flat, lengths = items.ravel(), np.diff(facts.categories.indptr)
     entry = places(facts.categories.indptr[flat].astype(np.int64), lengths[flat])
@@ -147,7 +153,7 @@ def _likeness(items: Int64s, recent: Histories, facts: ItemFacts) -> Float32s:
 def _nearness(items: Int64s, recent: Histories, vectors: Float32s) -> Float32s:
     """[B, C, 3]: the mean cosine of each item's vector with those of the last step and of the history, the largest."""
     out = np.zeros((*items.shape, 3), np.float32)
-    is_last = _is_last(recent)
+    is_last = in_last_step(recent)
     # User by user: the vectors of all candidates at once would be 100 KB a user.
     for row, (begin, end) in enumerate(pairwise(recent.offsets)):
         if begin < end:
@@ -158,7 +164,7 @@ def _nearness(items: Int64s, recent: Histories, vectors: Float32s) -> Float32s:
     return out
 
 
-def _is_last(histories: Histories) -> Bools:
+def in_last_step(histories: Histories) -> Bools:
     """bool [N]: which events belong to the last step of their row."""
     last: Bools = np.zeros(len(histories.item), np.bool_)
     if len(last):

@@ -3,16 +3,14 @@
 import queue
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from graph.arrays import Float32s, Int32s, Int64s
-from graph.histories import Histories, histories_from_arrays
+from graph.histories import Histories, histories_from_arrays, joined
+from graph.memories.incidence import users_by_items
 from graph.memories.recall import history_weights
 from graph.ranges import offsets_of
 from training.aversion import averted
@@ -21,21 +19,18 @@ from training.fast.look import Looks, Scratch, Seen, look, scratch_for, tilt
 from training.fast.tables import Tables, pace_at, tables_of
 from training.memories import ItemToItem, Memory
 from training.mixture import Mixture
-from training.ranker import MOST, Ranker
-from training.ranker_features import HAD, LAST_EVENTS, NEW
+from training.ranker_features import HAD, LAST_EVENTS, NEW, in_last_step
 from training.recency import NEWEST
 
 CANDIDATES = 6_000
 """Of one user at most: the strongest of two looks, a history of 2,000 events, 1,000 items that are asked for. A
 catalog that is no larger is looked at whole."""
-
-_LEAST = np.finfo(np.float32).tiny
-
-
 STRONGEST = 400
 """Items of the net, and of memories and popularity together, that become candidates, beside those of the history."""
 BATCH = 32
 """Users at once."""
+
+_LEAST = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +112,9 @@ class FastMixture:
         except queue.Empty:
             seen = self._nothing_seen(BATCH, 2 * BATCH)
             share = np.empty((*seen.item.shape, seen.weights.shape[1]), np.float32)
-            return _Room(seen, scratch_for(self.tables, len(self.cells.center)), share, share[:, :, 0].copy())
+            return _Room(
+                seen, scratch_for(self.tables, len(self.cells.center)), share, np.empty(seen.item.shape, np.float32)
+            )
 
     def _looked_at(self, histories: Histories, now_us: Int64s) -> tuple[Float32s, Int64s, Histories]:
         """How much of p each look is [L], which looks are whose [B + 1], and the histories that are looked at."""
@@ -138,7 +135,7 @@ class FastMixture:
         vectors = self.mixture.net.users(histories)
         estimate = self.cells.log_mass + self.cells.temperature * (vectors @ self.cells.center.T).max(axis=1)
         spoken = [_spoken(memory, histories, now_us) for memory in self.mixture.memories]
-        own_offsets, own_item = _distinct(histories)
+        own = users_by_items(histories)
         recent = histories.last(LAST_EVENTS)
         personal = np.ones(len(histories), np.bool_)
         personal[of_user[:-1]] = False
@@ -152,11 +149,11 @@ class FastMixture:
             spoken_offsets=tuple(one.indptr.astype(np.int64) for one in spoken),
             spoken_item=tuple(one.indices.astype(np.int32) for one in spoken),
             spoken_weight=tuple(one.data.astype(np.float32) for one in spoken),
-            own_offsets=own_offsets,
-            own_item=own_item,
+            own_offsets=own.indptr.astype(np.int64),
+            own_item=own.indices.astype(np.int32),
             recent_offsets=recent.offsets,
             recent_item=recent.item,
-            recent_is_last=_is_last(recent),
+            recent_is_last=in_last_step(recent),
             wanted_offsets=offsets_of(np.array([len(items) for items in wanted], np.int64)),
             wanted_item=np.concatenate(wanted).astype(np.int32),
         )
@@ -177,13 +174,8 @@ class FastMixture:
         ranker, found = self.mixture.ranker, seen.chosen >= 0
         factors = np.zeros(found.shape, np.float32)
         if ranker is not None and found.any():
-            factors[found] = _tilt(ranker, self._layers, seen.features[found])
+            factors[found] = ranker.tilt(seen.features[found])
         return factors
-
-    @cached_property
-    def _layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        ranker = self.mixture.ranker
-        return [(torch.tensor(weight), torch.tensor(bias)) for weight, bias in ranker.layers] if ranker else []
 
     def _avert(self, seen: Seen, share: Float32s, p: Float32s, histories: Histories, now_us: Int64s) -> None:
         """Dislikes, for those who have any."""
@@ -213,37 +205,8 @@ def _of(seen: Seen, n_users: int, n_looks: int) -> Seen:
     )
 
 
-def joined(first: Histories, then: Histories) -> Histories:
-    """The rows of both, one behind the other; without what speaks against items."""
-    columns = ("item", "kind", "occurred_at", "value", "step")
-    both: dict[str, Any] = {name: np.concatenate([getattr(first, name), getattr(then, name)]) for name in columns}
-    offsets = np.concatenate([first.offsets, first.offsets[-1] + then.offsets[1:]])
-    return replace(first, offsets=offsets, against=None, **both)
-
-
 def _spoken(memory: Memory, histories: Histories, now_us: Int64s) -> Any:
     """Csr [L, V]: what each history has to do with a memory, or for those that are no matrix what they recall."""
     if isinstance(memory, ItemToItem):
         return history_weights(histories.heard(memory.loudness), decay=memory.decay, now_us=now_us)
     return memory.recall(histories, now_us)
-
-
-def _distinct(histories: Histories) -> tuple[Int64s, Int32s]:
-    pair = np.unique(histories.row_of.astype(np.int64) * histories.n_items + histories.item)
-    row, item = pair // max(histories.n_items, 1), pair % max(histories.n_items, 1)
-    return offsets_of(np.bincount(row, minlength=len(histories))), item.astype(np.int32)
-
-
-def _is_last(histories: Histories) -> NDArray[np.bool_]:
-    last = histories.step[np.maximum(histories.offsets[1:] - 1, 0)] if len(histories.item) else np.zeros(0, np.int32)
-    found: NDArray[np.bool_] = histories.step == np.repeat(last, histories.lengths) if len(last) else last.astype(bool)
-    return found
-
-
-@torch.inference_mode()
-def _tilt(ranker: Ranker, layers: Sequence[tuple[torch.Tensor, torch.Tensor]], x: Float32s) -> Float32s:
-    """`Ranker.tilt` of features [N, F] -> [N], in vector registers."""
-    h = torch.from_numpy((x - ranker.mean) / ranker.scale).clamp_(-5, 5)
-    for number, layer in enumerate(layers):
-        h = functional.linear(functional.silu(h) if number else h, *layer)
-    return np.asarray(h[:, 0].clamp_(-MOST, MOST).numpy())

@@ -17,8 +17,6 @@ from graph.ranges import offsets_of
 
 CELLS_PER_ROOT = 4.0
 """1,058 cells of 66 items at 70,000 items, 4,000 of 250 at a million."""
-FEW_ITEMS = 4_096
-"""So few are one cell, which is looked at whole: then everything is exact."""
 ROUNDS = 8
 TRAINED_ON = 100
 """Items a cell at most that k-means looks at."""
@@ -41,8 +39,11 @@ class Cells:
     temperature: np.float32
 
 
-def cells_of(vectors: Float32s, prior: Float32s | None, temperature: float, *, few: int = FEW_ITEMS) -> Cells:
-    """`vectors` [V, dim], unit length or zero; `prior` [V], added to the logits; `temperature` τ."""
+def cells_of(vectors: Float32s, prior: Float32s | None, temperature: float, *, few: int) -> Cells:
+    """`vectors` [V, dim], unit length or zero; `prior` [V], added to the logits; `temperature` τ.
+
+    few: so many items are one cell, which is looked at whole, so that everything is exact.
+    """
     n_items, dim = vectors.shape
     prior = np.zeros(n_items, np.float32) if prior is None else prior
     cell = np.zeros(n_items, np.int64) if n_items <= few else _nearest_centers(vectors)

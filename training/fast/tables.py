@@ -9,7 +9,7 @@ from graph.arrays import Float32s, Float64s, Int32s, Int64s
 from training.fast.cells import Cells
 from training.memories import ItemToItem
 from training.mixture import Mixture
-from training.ranker_features import SPANS_DAYS
+from training.ranker_features import sales
 
 
 class Tables(NamedTuple):
@@ -35,7 +35,7 @@ class Tables(NamedTuple):
     gate_bias: Float64s
     # what the ranker reads of items
     pace: Float32s
-    """[V, 6]: logs of the events within each span, of the days since the last and since the first."""
+    """[V, 6]: `ranker_features.sales`"""
     category_indptr: Int64s
     category_indices: Int32s
     category_weight: Float32s
@@ -73,20 +73,16 @@ def tables_of(mixture: Mixture, cells: Cells, now_us: int) -> Tables:
 
 
 def pace_at(mixture: Mixture, now_us: int) -> Float32s:
-    """How each item sells as of a moment, in the order and on the scale in which the ranker reads it: [V, 6]."""
+    """`Tables.pace` as of a moment."""
     pace = mixture.facts.pace
     items = np.arange(pace.n_items, dtype=np.int64)
-    now = np.full(pace.n_items, now_us, np.int64)
-    counts = [pace.counts(items, now, days).astype(np.float32) for days in SPANS_DAYS]
-    return np.log1p(np.stack([*counts, pace.idle_days(items, now), pace.age_days(items, now)], axis=1))
+    return sales(pace, items, np.full(pace.n_items, now_us, np.int64))
 
 
 def _part(memory: ItemToItem | None, name: str, dtype: DTypeLike) -> NDArray[Any]:
     """All alike in what may be done with them: a compiled loop takes a tuple of one type alone."""
-    array = (
-        np.zeros(1, dtype) if memory is None else np.asarray(getattr(memory.neighbours, name)).astype(dtype, copy=False)
-    )
-    return _sealed(array)
+    array = np.zeros(1) if memory is None else np.asarray(getattr(memory.neighbours, name))
+    return _sealed(array.astype(dtype, copy=False))
 
 
 def _boost(memory: ItemToItem | None) -> Float32s:
