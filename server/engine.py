@@ -24,7 +24,7 @@ from server.limits import MAX_HISTORY_EVENTS
 from server.live import LiveCatalog
 from server.revision import Revision
 from training.calibration import Calibrator
-from training.fast.answer import BATCH, Answer
+from training.fast.answer import Answer
 from training.horizon import NEXT_EVENT
 from training.interest_weights import supported
 from training.mixture import Ranking, best_of
@@ -122,20 +122,8 @@ class Engine:
     # Interest ---------------------------------------------------------------------------------------------------
 
     def known(self, past: Past, wanted: Sequence[Int32s]) -> list[Answer]:
-        """What matters to each of the users, and to each the items `wanted` (each once), with their contributions."""
-        rows = np.array_split(np.arange(len(past.users)), -(-len(past.users) // BATCH))
-        return [
-            answer
-            for part in rows
-            for answer in self.revision.fast.answer(
-                past.histories.select(part), np.full(len(part), past.as_of_us), [wanted[row] for row in part]
-            )
-        ]
-
-    def score(self, past: Past, items: Int32s) -> Float32s:
-        """Contributions g_k · p_k [n, S] of items of one user; their sum is the probability."""
-        wanted, place = np.unique(items, return_inverse=True)
-        return self.known(past, [wanted])[0].share[place]
+        """What matters to each of at most BATCH users, the items `wanted` of each first, and what adds to their p."""
+        return self.revision.fast.answer(past.histories, np.full(len(past.users), past.as_of_us), wanted)
 
     def calibrator(self, *, within_days: bool, kind: str | None = None) -> Calibrator | None:
         """None for the next event where the model leaves p as it is. ConflictError where it cannot tell."""
@@ -161,10 +149,6 @@ class Engine:
         had = np.isin(items, past.histories.item)
         activity = calibrator.activity(past.histories, np.array([past.as_of_us]))
         return calibrator(log_p, had, np.repeat(activity, len(items)))
-
-    def recommend(self, past: Past, k: int, wanted: Filter) -> Ranking:
-        """The best k of one user that the filter lets through."""
-        return self.best(past, self.known(past, [NO_ITEMS])[0], k, self.allowed(wanted, past))
 
     def best(self, past: Past, answer: Answer, k: int, allowed: Bools) -> Ranking:
         """Of what matters to one user the best k that are `allowed` [V]; where these are fewer, of all there is."""

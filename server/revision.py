@@ -21,7 +21,6 @@ class Revision:
     """V items, C categories, U users as of `artifact.manifest.as_of`."""
 
     artifact: Artifact
-    mixture: Mixture
     fast: FastMixture
     items: Index
     categories: Index
@@ -29,6 +28,10 @@ class Revision:
     """Rows are (user, interest); a user's interests follow one another."""
     ancestors: sparse.csr_array
     """[V, C]: 1 where an item is in a category or below it, as of the revision."""
+
+    @property
+    def mixture(self) -> Mixture:
+        return self.fast.mixture
 
     @property
     def version(self) -> str:
@@ -49,7 +52,6 @@ def load_revision(path: Path) -> Revision:
     n_users, interests, dim = artifact.user_vectors.shape
     return Revision(
         artifact=artifact,
-        mixture=artifact.mixture,
         fast=FastMixture.of(artifact.mixture, now_us()),
         items=make_index(artifact.item_vectors),
         categories=make_index(artifact.category_vectors),
