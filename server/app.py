@@ -119,7 +119,7 @@ class App:
         _add_services(rpcs, self._database, self._models, interest, events)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, rpcs)
         names = (*_NEED_A_MODEL, *_ALWAYS, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # it has no types
             reflection.aio.ReflectionServicer(names), rpcs
         )
         server = grpc.aio.server(handlers=[rpcs], options=_OPTIONS)
@@ -140,8 +140,8 @@ class App:
         self._writer.stop()
         self._batches.stop()
         self._models.stop()
+        self._threads.shutdown()  # before the loop, which is told when their work is done
         self._loop.close()
-        self._threads.shutdown()
         self._database.close()
 
     async def _stop(self, grace_s: float) -> None:

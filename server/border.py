@@ -1,4 +1,4 @@
-"""What happens around every call: undecodable bytes, errors of ours, bugs.
+"""What happens around every call: undecodable bytes, errors of ours, bugs, a log line.
 
 Generated handlers answer undecodable bytes with INTERNAL before any servicer runs, so the deserialiser of every method
 is wrapped here. What is no coroutine runs in a thread, so that it may wait for the store without holding up the loop.
@@ -6,6 +6,7 @@ is wrapped here. What is no coroutine runs in a thread, so that it may wait for 
 
 import asyncio
 import inspect
+import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
@@ -94,19 +95,24 @@ def _guard_unary(method: str, call: Callable[..., Any], threads: Executor) -> Ca
     waits = inspect.iscoroutinefunction(call)
 
     async def guard(request: Any, context: "Context") -> Any:
+        started = time.perf_counter()
         try:
             _check(request, method)
             if waits:
-                return await call(request, context)
-            return await asyncio.get_running_loop().run_in_executor(threads, call, request, context)
+                answer = await call(request, context)
+            else:
+                answer = await asyncio.get_running_loop().run_in_executor(threads, call, request, context)
         except Exception as error:
             await _end(error, method, context)
+        _note(method, started)
+        return answer
 
     return guard
 
 
 def _guard_stream(method: str, call: Callable[..., Iterator[Any]], threads: Executor) -> Callable[..., Any]:
     async def guard(request: Any, context: "Context") -> AsyncIterator[Any]:
+        started = time.perf_counter()
         try:
             _check(request, method)
             loop, answers, end = asyncio.get_running_loop(), call(request, context), object()
@@ -114,6 +120,7 @@ def _guard_stream(method: str, call: Callable[..., Iterator[Any]], threads: Exec
                 yield answer
         except Exception as error:
             await _end(error, method, context)
+        _note(method, started)
 
     return guard
 
@@ -124,14 +131,20 @@ def _guard_duplex(method: str, call: Callable[..., AsyncGenerator[Any, None]]) -
             async for request in requests:
                 yield _check(request, method)
 
+        started = time.perf_counter()
         try:
             async with aclosing(call(checked(), context)) as answers:
                 async for answer in answers:
                     yield answer
         except Exception as error:
             await _end(error, method, context)
+        _note(method, started)
 
     return guard
+
+
+def _note(method: str, started: float) -> None:
+    log.debug("call", method=method, elapsed_ms=round((time.perf_counter() - started) * 1_000, 2))
 
 
 def _check(request: Any, method: str) -> Any:
