@@ -2,14 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from graph.storage.errors import StoppingError, StoreUnavailableError
 from server.batcher import Batcher
+from tests.server.in_a_loop import in_a_loop
 
 
 class Work:
@@ -41,10 +41,6 @@ def batcher(work: Work, most: int = 4) -> Iterator[Batcher[int, int]]:
         found.stop()
 
 
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 60))
-
-
 async def asked_behind(found: Batcher[int, int], work: Work, questions: Sequence[int]) -> list["asyncio.Task[int]"]:
     """The first question is being answered while the others wait."""
     tasks = []
@@ -56,70 +52,60 @@ async def asked_behind(found: Batcher[int, int], work: Work, questions: Sequence
     return tasks
 
 
-def test_what_waits_is_answered_together_and_no_more_than_fit() -> None:
-    async def test() -> None:
-        work = Work()
-        with batcher(work) as found:
-            tasks = await asked_behind(found, work, [1, 2, 3, 4, 5, 6, 7])
-            work.may.set()
-            assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10, 12, 14]
-        assert work.batches == [[1], [2, 3, 4, 5], [6, 7]]
-
-    run(test)
+@in_a_loop
+async def test_what_waits_is_answered_together_and_no_more_than_fit() -> None:
+    work = Work()
+    with batcher(work) as found:
+        tasks = await asked_behind(found, work, [1, 2, 3, 4, 5, 6, 7])
+        work.may.set()
+        assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10, 12, 14]
+    assert work.batches == [[1], [2, 3, 4, 5], [6, 7]]
 
 
-def test_who_is_gone_is_passed_over() -> None:
-    async def test() -> None:
-        work = Work()
-        with batcher(work) as found:
-            tasks = await asked_behind(found, work, [1, 2, 3])
-            tasks[1].cancel()
-            await asyncio.sleep(0)
-            work.may.set()
-            assert await tasks[2] == 6
-        assert work.batches == [[1], [3]]
-
-    run(test)
+@in_a_loop
+async def test_who_is_gone_is_passed_over() -> None:
+    work = Work()
+    with batcher(work) as found:
+        tasks = await asked_behind(found, work, [1, 2, 3])
+        tasks[1].cancel()
+        await asyncio.sleep(0)
+        work.may.set()
+        assert await tasks[2] == 6
+    assert work.batches == [[1], [3]]
 
 
-def test_a_question_that_breaks_the_work_breaks_it_for_itself_alone() -> None:
-    async def test() -> None:
-        work = Work(ZeroDivisionError("a bug"))
-        with batcher(work) as found:
-            tasks = await asked_behind(found, work, [1, 2, 13, 3])
-            work.may.set()
-            found_out = await asyncio.gather(*tasks, return_exceptions=True)
-        assert found_out[:2] == [2, 4]
-        assert isinstance(found_out[2], ZeroDivisionError)
-        assert found_out[3] == 6
-
-    run(test)
+@in_a_loop
+async def test_a_question_that_breaks_the_work_breaks_it_for_itself_alone() -> None:
+    work = Work(ZeroDivisionError("a bug"))
+    with batcher(work) as found:
+        tasks = await asked_behind(found, work, [1, 2, 13, 3])
+        work.may.set()
+        found_out = await asyncio.gather(*tasks, return_exceptions=True)
+    assert found_out[:2] == [2, 4]
+    assert isinstance(found_out[2], ZeroDivisionError)
+    assert found_out[3] == 6
 
 
-def test_a_store_that_is_away_is_told_to_all_and_the_next_are_answered() -> None:
-    async def test() -> None:
-        work = Work(StoreUnavailableError("away"))
-        with batcher(work) as found:
-            tasks = await asked_behind(found, work, [1, 2, 13])
-            work.may.set()
-            found_out = await asyncio.gather(*tasks, return_exceptions=True)
-            assert found_out[0] == 2
-            assert all(isinstance(one, StoreUnavailableError) for one in found_out[1:])
-            assert work.batches == [[1], [2, 13]]  # nobody asks a store that is away once more for each
-            assert await found.ask(5) == 10
-
-    run(test)
+@in_a_loop
+async def test_a_store_that_is_away_is_told_to_all_and_the_next_are_answered() -> None:
+    work = Work(StoreUnavailableError("away"))
+    with batcher(work) as found:
+        tasks = await asked_behind(found, work, [1, 2, 13])
+        work.may.set()
+        found_out = await asyncio.gather(*tasks, return_exceptions=True)
+        assert found_out[0] == 2
+        assert all(isinstance(one, StoreUnavailableError) for one in found_out[1:])
+        assert work.batches == [[1], [2, 13]]  # nobody asks a store that is away once more for each
+        assert await found.ask(5) == 10
 
 
-def test_after_the_stop_nobody_waits_for_ever() -> None:
-    async def test() -> None:
-        work = Work()
-        with batcher(work) as found:
-            tasks = await asked_behind(found, work, [1, 2])
-            work.may.set()
-            await asyncio.to_thread(found.stop)
-            assert await asyncio.gather(*tasks) == [2, 4]
-            with pytest.raises(StoppingError):
-                await found.ask(3)
-
-    run(test)
+@in_a_loop
+async def test_after_the_stop_nobody_waits_for_ever() -> None:
+    work = Work()
+    with batcher(work) as found:
+        tasks = await asked_behind(found, work, [1, 2])
+        work.may.set()
+        await asyncio.to_thread(found.stop)
+        assert await asyncio.gather(*tasks) == [2, 4]
+        with pytest.raises(StoppingError):
+            await found.ask(3)

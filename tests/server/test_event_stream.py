@@ -2,9 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing
-from functools import wraps
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -23,6 +22,7 @@ from server import limits
 from server.app import start
 from server.event_writer import Written
 from server.servicers.event_stream import EventStream
+from tests.server.in_a_loop import in_a_loop
 
 if TYPE_CHECKING:
     from tests.server.conftest import Running, Served, World
@@ -78,14 +78,6 @@ def test_a_wrong_number_ends_the_stream_after_the_acknowledgements_before_it(ser
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_BATCH")
 
 
-def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    @wraps(test)
-    def run_it() -> None:
-        asyncio.run(test())
-
-    return run_it
-
-
 class FakeWriter:
     """Writes nothing; each batch is done when the test says so."""
 
@@ -116,19 +108,25 @@ async def endless() -> AsyncIterator[pb.StreamEventsRequest]:
         yield request(number, event)
 
 
-def opened() -> tuple[FakeWriter, EventStream]:
+Acknowledgements = AsyncGenerator[pb.StreamEventsResponse, None]
+
+
+@asynccontextmanager
+async def full_stream() -> AsyncIterator[tuple[FakeWriter, EventStream, Acknowledgements]]:
+    """As many batches as may be are on their way, and the first of them is acknowledged."""
     writer = FakeWriter()
-    return writer, EventStream(endless(), writer)  # type: ignore[arg-type]  # a writer that writes nothing
-
-
-@in_a_loop
-async def test_no_batch_is_read_beyond_those_that_may_be_unacknowledged() -> None:
-    writer, stream = opened()
+    stream = EventStream(endless(), writer)  # type: ignore[arg-type]  # a writer that writes nothing
     async with aclosing(stream.acknowledgements()) as answers:
         first = asyncio.ensure_future(anext(answers))
         await writer.until(limits.MAX_UNACKNOWLEDGED_BATCHES)
         writer.written(0)
         assert (await first).batch == 1
+        yield writer, stream, answers
+
+
+@in_a_loop
+async def test_no_batch_is_read_beyond_those_that_may_be_unacknowledged() -> None:
+    async with full_stream() as (writer, _, answers):
         second = asyncio.ensure_future(anext(answers))
         await writer.until(limits.MAX_UNACKNOWLEDGED_BATCHES + 1)  # the first was sent, so one more is read
         writer.written(1)
@@ -137,26 +135,17 @@ async def test_no_batch_is_read_beyond_those_that_may_be_unacknowledged() -> Non
 
 @in_a_loop
 async def test_a_store_that_is_away_ends_the_stream_at_its_batch() -> None:
-    writer, stream = opened()
-    async with aclosing(stream.acknowledgements()) as answers:
-        first = asyncio.ensure_future(anext(answers))
-        await writer.until(limits.MAX_UNACKNOWLEDGED_BATCHES)
-        writer.written(0)
+    async with full_stream() as (writer, _, answers):
         writer.submitted[1].set_exception(StoreUnavailableError("away"))
-        assert (await first).batch == 1
         with pytest.raises(StoreUnavailableError):
             await anext(answers)
 
 
 @in_a_loop
 async def test_stopping_acknowledges_what_was_read_before() -> None:
-    writer, stream = opened()
-    async with aclosing(stream.acknowledgements()) as answers:
-        first = asyncio.ensure_future(anext(answers))
-        await writer.until(limits.MAX_UNACKNOWLEDGED_BATCHES)
+    async with full_stream() as (writer, stream, answers):
         stream.stop()
-        writer.written(*range(limits.MAX_UNACKNOWLEDGED_BATCHES))
-        assert (await first).batch == 1
+        writer.written(*range(1, limits.MAX_UNACKNOWLEDGED_BATCHES))
         acknowledged = [(await anext(answers)).batch for _ in range(limits.MAX_UNACKNOWLEDGED_BATCHES - 1)]
         assert acknowledged == [*range(2, limits.MAX_UNACKNOWLEDGED_BATCHES + 1)]
         with pytest.raises(StoppingError):
