@@ -43,7 +43,7 @@ def main() -> None:
         for kind in KINDS:
             with bare(kind) as target:
                 found.setdefault(f"empty, {kind}", []).append(ask(target, NOTHING, **how))
-        with world.serve() as (target, _):
+        with world.serve() as target:
             for question in asked:
                 found.setdefault(question.name, []).append(ask(target, question, **how))
     show(found, arguments.folder / "serving.json")

@@ -36,13 +36,13 @@ class World:
         subprocess.run([sys.executable, "-m", "server", *arguments], cwd=ROOT, env=self.environment, check=True)
 
     @contextmanager
-    def serve(self, *arguments: str) -> Iterator[tuple[str, int]]:
-        """Address and process id of a server over it."""
+    def serve(self, *arguments: str) -> Iterator[str]:
+        """Address of a server over it."""
         command = [sys.executable, "-m", "server", "serve", "--listen", "127.0.0.1:0", *arguments]
         process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().split()[-1], process.pid
+            yield process.stdout.readline().split()[-1]
         finally:
             process.terminate()
             process.wait(60)
