@@ -8,9 +8,11 @@ import structlog
 from penchant import Event, PenchantClient
 
 from server.logs import set_up_logging
-from tests.server.conftest import address_of, start_process
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
     from tests.server.conftest import World
 
 
@@ -33,21 +35,21 @@ def test_a_log_that_nobody_takes_stops_nothing(monkeypatch: pytest.MonkeyPatch) 
     structlog.get_logger("penchant.server").error("a bug", exc_info=ValueError("x"))
 
 
-def test_at_debug_each_call_has_its_line_however_it_is_made(world: "World", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_debug_each_call_has_its_line_however_it_is_made(
+    world: "World", serve: "Callable[[World], tuple[subprocess.Popen[str], str]]", monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A coroutine, a method in a thread, a stream of answers, a stream both ways."""
     monkeypatch.setenv("PENCHANT_LOG_LEVEL", "DEBUG")
-    server = start_process(world)
-    try:
-        with PenchantClient(address_of(server), deadline_ms=30_000) as client:
-            client.score("u1", ["i1"])
-            client.get_item("i1")
-            assert list(client.export_embeddings("items"))
-            event = Event(event_id="logged", user="u1", item="i1", kind="view")
-            event.occurred_at.FromSeconds(1_700_000_000)
-            assert len(list(client.stream_events([[event]]))) == 1
-    finally:
-        server.terminate()
-        server.communicate(timeout=30)
+    server, target = serve(world)
+    with PenchantClient(target, deadline_ms=30_000) as client:
+        client.score("u1", ["i1"])
+        client.get_item("i1")
+        assert list(client.export_embeddings("items"))
+        event = Event(event_id="logged", user="u1", item="i1", kind="view")
+        event.occurred_at.FromSeconds(1_700_000_000)
+        assert len(list(client.stream_events([[event]]))) == 1
+    server.terminate()
+    server.wait(30)
     said = [json.loads(line) for line in (world.artifacts.parent / "server.log").read_text().splitlines()]
     calls = [line for line in said if line["event"] == "call"]
     assert {call["method"].rsplit("/")[-1] for call in calls} == {
