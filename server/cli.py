@@ -2,9 +2,8 @@
 
 import signal
 import threading
-from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Any
 
 import typer
 
@@ -15,8 +14,10 @@ from graph.storage.cli_errors import explained
 from graph.storage.settings import Settings
 from graph.synth.cli import synth_command
 from server.benchmark import mount_benchmark
+from server.config_command import config_command
 from server.demo.command import demo_command
 from server.logs import set_up_logging
+from server.settings_flags import with_settings
 from training.cli import models_app, refresh_command, train_command
 from training.evaluation.cli import evaluate_command
 from training.evaluation.cross_cli import cross_validate_command
@@ -38,25 +39,18 @@ app.command("evaluate")(evaluate_command)
 app.command("cross-validate")(cross_validate_command)
 app.command("refresh")(refresh_command)
 app.command("demo")(demo_command)
+app.command("config")(with_settings(config_command))
 mount_benchmark(app)
 
 
 @app.command("serve")
-def serve_command(
-    database: Annotated[
-        str | None, typer.Option(help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
-    ] = None,
-    artifacts: Annotated[Path | None, typer.Option(help="Folder of the models.", show_default="artifacts")] = None,
-    listen: Annotated[
-        str | None, typer.Option(help="Address; port 0 takes a free one.", show_default="127.0.0.1:50051")
-    ] = None,
-    grace_s: Annotated[float, typer.Option(help="Seconds that calls in flight get to finish after SIGTERM.")] = 10.0,
-) -> None:
+@with_settings
+def serve_command(flags: dict[str, Any]) -> None:
     """Answers over gRPC until SIGTERM or Ctrl-C; calls in flight then finish."""
     from server.app import start  # loads torch, which no other command line should wait for
 
     with explained():
-        settings = _settings(database, artifacts, listen)
+        settings = Settings(**flags)
         set_up_logging(settings.log_level)
         _limit_threads(settings.threads)
         stopping = threading.Event()
@@ -69,12 +63,7 @@ def serve_command(
         server = start(settings)
         typer.echo(f"penchant serves on {settings.listen.rsplit(':', 1)[0]}:{server.port}")
         stopping.wait()
-        server.stop(grace_s)
-
-
-def _settings(database: str | None, artifacts: Path | None, listen: str | None) -> Settings:
-    given = {"database_url": database, "artifacts": artifacts, "listen": listen}
-    return Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+        server.stop(settings.grace_s)
 
 
 def _limit_threads(threads: int) -> None:

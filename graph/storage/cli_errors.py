@@ -19,11 +19,12 @@ def explained() -> Iterator[None]:
         yield
     except PenchantError as error:
         _end(str(error), error)
-    except ValidationError as error:  # of settings, from the environment or .env
+    except ValidationError as error:  # of settings
         first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        name = name if name.startswith("PENCHANT_") else f"PENCHANT_{name}"
-        _end(f"{name} cannot be used: {first['msg']}.", error)
+        name = "_".join(str(part) for part in first["loc"]).lower().removeprefix("penchant_")
+        if first["type"] == "extra_forbidden":
+            _end(f"There is no setting {name} (PENCHANT_{name.upper()}). `penchant config` lists what there is.", error)
+        _end(f"The setting {name} (PENCHANT_{name.upper()}) cannot be used: {first['msg']}.", error)
     except OSError as error:
         if error.filename is None:
             raise

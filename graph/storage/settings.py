@@ -1,20 +1,40 @@
-"""The one place that reads the environment (`PENCHANT_…`) and `.env`; flags on the command line win over it."""
+"""The one place that reads settings: flags win over the environment (`PENCHANT_…`), `.env`, a TOML file, defaults."""
 
+import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from graph.storage.errors import BadInputError
+
+PREFIX = "PENCHANT_"
+DEFAULT_FILE = Path("penchant.toml")
+_HINT = "`penchant config` prints one to start from."
+_OF_OTHERS = re.compile("(TARGET|CLIENT|TEST|SERVICE|PORT)(_|$)")
+"""Names after the prefix that mean the client and the tests; and those that Kubernetes sets in every container beside a
+service called penchant."""
 
 
 class Settings(BaseSettings):
-    """Where things are. Unknown `PENCHANT_…` names in `.env` are refused."""
+    """What an installation may choose. Names that none of these has are refused, wherever they stand."""
 
-    model_config = SettingsConfigDict(env_prefix="PENCHANT_", env_file=".env", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="forbid", frozen=True)
 
+    config: Path = Field(DEFAULT_FILE, description="TOML file with these settings, may be missing unless it is named")
     database_url: str = Field("sqlite:///penchant.db", description="SQLAlchemy URL of the store")
     artifacts: Path = Field(Path("artifacts"), description="folder of the published models")
-    listen: str = Field("127.0.0.1:50051", description="address that `penchant serve` binds")
+    listen: str = Field("127.0.0.1:50051", description="address that `penchant serve` binds, port 0 takes a free one")
     threads: int = Field(
         0, ge=0, description="threads for tensor work, 0 = as many as cores; of each call when serving, 0 = one"
     )
@@ -22,6 +42,55 @@ class Settings(BaseSettings):
         "reject", description="events of items that the catalog does not have: refused, or the items created"
     )
     clock_tolerance_s: float = Field(
-        60, ge=0, le=86_400, description="how far ahead of the server's clock an event may say it happened"
+        60, ge=0, le=86_400, description="how far ahead of the server's clock an event may say it happened, seconds"
     )
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    grace_s: float = Field(10, ge=0, description="time that calls in flight get to finish after SIGTERM, seconds")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is worth a log line")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        above = (init_settings, _Environment(settings_cls), dotenv_settings)
+        return *above, _file([source() for source in above])
+
+
+def origins(flags: dict[str, Any]) -> dict[str, str]:
+    """By setting, where its value comes from: flag, environment, .env, the name of the file, or default."""
+    above = {"flag": flags, "environment": _Environment(Settings)(), ".env": DotEnvSettingsSource(Settings)()}
+    file = _file(list(above.values()))
+    layers = above | {str(file.toml_file_path): file()}
+    return {
+        name: next((layer for layer, given in layers.items() if name in given), "default")
+        for name in Settings.model_fields
+    }
+
+
+class _Environment(EnvSettingsSource):
+    """Also brings names that are no setting, so that they are refused as those in a file are."""
+
+    def __call__(self) -> dict[str, Any]:
+        names = [name.upper().removeprefix(PREFIX) for name in os.environ if name.upper().startswith(PREFIX)]
+        unknown = (name.lower() for name in names if name.lower() not in Settings.model_fields)
+        strangers = {name: "" for name in unknown if not _OF_OTHERS.match(name.upper())}
+        return super().__call__() | strangers
+
+
+def _file(above: Sequence[dict[str, Any]]) -> TomlConfigSettingsSource:
+    """The file that what is `above` it names, else the default one, which may be missing."""
+    named = next((given["config"] for given in above if "config" in given), None)
+    path = Path(named or DEFAULT_FILE)
+    if named and not path.is_file():
+        raise BadInputError(f"There is no settings file {path}.", hint=_HINT)
+    try:
+        file = TomlConfigSettingsSource(Settings, path)
+    except ValueError as error:  # with line and column
+        raise BadInputError(f"{path} is no TOML: {error}.", hint=_HINT) from error
+    if "config" in file.toml_data:
+        raise BadInputError(f"{path} sets config, but a settings file cannot name another.", hint="Remove the line.")
+    return file
