@@ -1,5 +1,6 @@
 """A flag for each setting, so that a command line can choose whatever the environment and the file can."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -19,15 +20,15 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     Values stay text here: what they may be is said by Settings alone, wherever they come from.
     """
 
+    @functools.wraps(command)  # by its name another process finds it
     def mounted(**given: Any) -> None:
-        flags = {name: given.pop(name) for name in Settings.model_fields}
+        flags = {name: given.pop(name, None) for name in Settings.model_fields}
         command({name: value for name, value in flags.items() if value is not None}, **given)
 
     _, *own = inspect.signature(command).parameters.values()
     options = [_parameter(name, field) for name, field in Settings.model_fields.items()]
     mounted.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
     mounted.__annotations__ = {each.name: each.annotation for each in [*own, *options]}
-    mounted.__doc__ = command.__doc__
     return mounted
 
 

@@ -23,7 +23,7 @@ def free_address() -> str:
 
 def start_server(url: str, artifacts: Path, address: str, grace_s: float = 10.0) -> BaseProcess:
     """Returns at once; clients wait for the server by trying again."""
-    arguments = {"database": url, "artifacts": artifacts, "listen": address, "grace_s": grace_s}
+    arguments = {"database_url": url, "artifacts": artifacts, "listen": address, "grace_s": grace_s}
     process = _FORKS.Process(target=serve_command, kwargs=arguments)
     process.start()
     return process
