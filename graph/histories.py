@@ -49,6 +49,11 @@ class Histories:
         return np.diff(self.offsets)
 
     @property
+    def nbytes(self) -> int:
+        columns = (self.offsets, self.item, self.kind, self.occurred_at, self.value, self.step)
+        return sum(column.nbytes for column in columns) + (self.against.nbytes if self.against else 0)
+
+    @property
     def row_of(self) -> Int32s:
         """int32 [N]: the row of each event."""
         return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent import futures
+from functools import partial
 from typing import Any
 
 import grpc
@@ -34,6 +35,7 @@ from server.batcher import Batcher
 from server.border import Rpcs
 from server.event_loop import EventLoop
 from server.event_writer import EventWriter
+from server.known_users import KnownUsers
 from server.limits import MAX_MESSAGE_BYTES
 from server.reload import Models
 from server.servicers.catalog import CatalogServicer
@@ -45,6 +47,7 @@ from server.servicers.model import ModelServicer
 from server.servicers.segment import SegmentServicer
 from server.servicers.server import ServerServicer
 from server.servicers.similarity import SimilarityServicer
+from server.user_feed import UserFeed
 from training.fast.answer import BATCH
 
 CALLS_AT_ONCE = 16
@@ -93,13 +96,16 @@ class App:
         self._threads = futures.ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="call")
         self._health = health.aio.HealthServicer()
         self._models = Models(database, settings.artifacts, on_ready=lambda: self._report(ready=True))
+        self._known = KnownUsers(most_bytes=settings.known_users_mib << 20)
+        self._feed = UserFeed(database, self._known)
         self._writer = EventWriter(
             database,
             unknown_items=settings.unknown_items,
             clock_tolerance_us=round(settings.clock_tolerance_s * SECOND_US),
+            on_written=self._known.forget,
         )
         self._streams = Streams(self._writer, self._threads)
-        self._batches = Batcher(answer_together, most=BATCH)
+        self._batches = Batcher(partial(answer_together, self._known), most=BATCH)
         try:
             self._server, self.port = self._loop.run(self._build(settings.listen))
         except BaseException:
@@ -108,13 +114,14 @@ class App:
         self._report(ready=False)
         self._writer.start()
         self._batches.start()
+        self._feed.start()
         self._models.start()
         self._loop.run(self._server.start())
 
     async def _build(self, listen: str) -> tuple[grpc.aio.Server, int]:
         """A server belongs to the loop in which it is made."""
         rpcs: Any = Rpcs(self._threads)
-        interest = InterestServicer(self._models.current, self._batches, self._threads)
+        interest = InterestServicer(self._models.current, self._known, self._batches, self._threads)
         events = EventServicer(self._writer, self._streams, self._threads)
         _add_services(rpcs, self._database, self._models, interest, events)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, rpcs)
@@ -140,6 +147,7 @@ class App:
         self._writer.stop()
         self._batches.stop()
         self._models.stop()
+        self._feed.stop()
         self._threads.shutdown()  # before the loop, which is told when their work is done
         self._loop.close()
         self._database.close()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from graph.arrays import Bools, Float32s, Float64s, Int32s, Int64s
+from graph.arrays import Bools, Float32s, Float64s, Int64s
 from graph.histories import Histories, histories_from_arrays
 from graph.ids import IdMap
 from graph.storage.database import Database
@@ -32,7 +32,6 @@ from training.profiles import profiles
 from training.segments import one_vector
 
 Seen = Literal["include", "exclude", "only"]
-NO_ITEMS = np.zeros(0, np.int32)
 Kind = Literal["user", "item", "category"]
 
 
@@ -121,9 +120,9 @@ class Engine:
 
     # Interest ---------------------------------------------------------------------------------------------------
 
-    def known(self, past: Past, wanted: Sequence[Int32s]) -> list[Answer]:
-        """What matters to each of at most BATCH users, the items `wanted` of each first, and what adds to their p."""
-        return self.revision.fast.answer(past.histories, np.full(len(past.users), past.as_of_us), wanted)
+    def known(self, past: Past) -> list[Answer]:
+        """What matters to each of at most BATCH users."""
+        return self.revision.fast.answer(past.histories, np.full(len(past.users), past.as_of_us))
 
     def calibrator(self, *, within_days: bool, kind: str | None = None) -> Calibrator | None:
         """None for the next event where the model leaves p as it is. ConflictError where it cannot tell."""
@@ -150,12 +149,17 @@ class Engine:
         activity = calibrator.activity(past.histories, np.array([past.as_of_us]))
         return calibrator(log_p, had, np.repeat(activity, len(items)))
 
-    def best(self, past: Past, answer: Answer, k: int, allowed: Bools) -> Ranking:
-        """Of what matters to one user the best k that are `allowed` [V]; where these are fewer, of all there is."""
+    def best(self, answer: Answer, k: int, allowed: Bools) -> Ranking | None:
+        """Of what matters to one user the best k that are `allowed` [V]; None where these are fewer than there are."""
         is_open = allowed[answer.item]
-        if is_open.sum() < k and allowed.sum() > is_open.sum():
-            return self.revision.mixture.rank(past.histories, past.as_of_us, k, allowed=allowed)
+        n_open = np.count_nonzero(is_open)
+        if n_open < k and np.count_nonzero(allowed) > n_open:
+            return None
         return best_of(answer.item[is_open], answer.share[is_open], k)
+
+    def rank(self, past: Past, k: int, allowed: Bools) -> Ranking:
+        """The best k of one user among all that is `allowed` [V]."""
+        return self.revision.mixture.rank(past.histories, past.as_of_us, k, allowed=allowed)
 
     def interests(self, past: Past, k: int) -> Affinities:
         """Categories by share · log lift, so that neither the merely popular nor the merely rare leads."""

@@ -7,6 +7,7 @@ do not wait for each other's lock.
 import asyncio
 import queue
 import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -49,8 +50,17 @@ class _Batch:
 class EventWriter:
     """Writes batches in the order in which they come. Threads may share it; `stop` writes what it was given."""
 
-    def __init__(self, database: Database, *, unknown_items: UnknownItems, clock_tolerance_us: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        unknown_items: UnknownItems,
+        clock_tolerance_us: int,
+        on_written: Callable[[Iterable[str]], None] = lambda users: None,
+    ) -> None:
+        """on_written: told of the users of events that are durable, before anybody hears that they are."""
         self._database = database
+        self._on_written = on_written
         self._unknown_items = unknown_items
         self._clock_tolerance_us = clock_tolerance_us
         self._waiting: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -143,4 +153,5 @@ class EventWriter:
             recorded_at=recorded_at,
             future_tolerance_us=self._clock_tolerance_us,
         )
+        self._on_written(set(events["user"].to_pylist()))
         return Written(outcomes, recorded_at)

@@ -39,6 +39,8 @@ class LiveCatalog:
     kind_index: Int16s
     """By the store's number of an event kind: its place in `meaning`, those that the net learned first; -1 = none."""
     learned_kinds: int
+    told_kinds: tuple[EventKind, ...]
+    """As the store has them."""
     meaning: Meaning
     """What kinds say now, whatever they said when the net learned them."""
 
@@ -94,7 +96,8 @@ def read_live_catalog(database: Database, artifact: Artifact) -> LiveCatalog:
     )
     pairs = pairs[:, (pairs >= 0).all(axis=0)]
     learned_categories = frozenset(artifact.categories.external.to_pylist())
-    kind_index, meaning = _kinds(load_kinds(database), artifact)
+    told_kinds = load_kinds(database)
+    kind_index, meaning = _kinds(told_kinds, artifact)
     return LiveCatalog(
         available=available,
         exists=exists,
@@ -104,6 +107,7 @@ def read_live_catalog(database: Database, artifact: Artifact) -> LiveCatalog:
         below=sparse.csc_array(ancestors_matrix(pairs, parent, len(items))),
         learned_kinds=len(artifact.manifest.kinds),
         kind_index=kind_index,
+        told_kinds=tuple(told_kinds),
         meaning=meaning,
     )
 

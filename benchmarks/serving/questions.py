@@ -53,7 +53,7 @@ def questions(users: Sequence[str], items: Sequence[str]) -> list[Question]:
 def _score(name: str, users: Sequence[str], items: Sequence[str], chance: np.random.Generator) -> Question:
     requests = [
         interest_pb2.ScoreRequest(
-            user=users[turn % len(users)], items=chance.choice(items, SCORED).tolist(), skip_contributions=True
+            user=users[turn % len(users)], items=chance.choice(items, SCORED).tolist(), as_columns=True
         )
         for turn in range(REQUESTS)
     ]

@@ -12,8 +12,8 @@ from graph.storage.times import now_us
 
 NAMED_AT_MOST = 1_000
 """A change names the users or items it touched up to this many; above, None stands for 'any of them'."""
-
-
+LOOK_BACK = 1_000
+"""Changes that may be committed while one that came before them is not."""
 OLDEST_RUNNING = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
 
@@ -63,6 +63,32 @@ class Follower:
     def _advance(self, rows: Sequence[Row[Any]]) -> None:
         if rows:
             self._position = (rows[-1].transaction_id, rows[-1].id)
+
+
+class Tidings:
+    """Gives each change once, as soon as it is committed, in no order: for who must hear of it soon, not in turn.
+
+    Who follows waits on PostgreSQL for every older transaction to end, which a long load holds up. Here ids that were
+    handed out before and committed later are looked for among the last LOOK_BACK.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._look_back = 0 if database.is_sqlite else LOOK_BACK
+        self._top = newest_change(database)
+        with database.connect() as connection:
+            self._seen = self._ids(connection)
+
+    def poll(self) -> list[Change]:
+        with self._database.connect() as connection:
+            ids = self._ids(connection)
+            wanted = select(change).where(change.c.id.in_(ids - self._seen))
+            rows = connection.execute(wanted).all() if ids - self._seen else []
+        self._seen, self._top = ids, max(ids, default=self._top)
+        return [Change(row.id, row.kind, row.detail, row.recorded_at) for row in rows]
+
+    def _ids(self, connection: Connection) -> set[int]:
+        return set(connection.scalars(select(change.c.id).where(change.c.id > self._top - self._look_back)))
 
 
 _ORDER = tuple_(change.c.transaction_id, change.c.id)

@@ -9,6 +9,7 @@ import psycopg
 import pyarrow as pa
 from sqlalchemy import Boolean, Connection, Engine, Float, Integer, Select, inspect, make_url, text
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeEngine
@@ -47,6 +48,16 @@ class Database:
         """A connection for reading. Raises StoreUnavailableError or SchemaError instead of the driver's errors."""
         with _explained(self), self.engine.connect() as connection:
             yield connection
+
+    @contextmanager
+    def cursor(self) -> Iterator[DBAPICursor]:
+        """The driver's own cursor, for reading what is asked many times a second. Raises as `connect` does."""
+        with _explained(self):
+            connection = self.engine.raw_connection()
+            try:
+                yield connection.cursor()
+            finally:
+                connection.close()
 
     @contextmanager
     def begin(self, *, resolved: bool = False) -> Iterator[Connection]:

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     clock_tolerance_s: float = Field(
         60, ge=0, le=86_400, description="how far ahead of the server's clock an event may say it happened, seconds"
     )
+    known_users_mib: int = Field(
+        256, ge=0, description="memory for what is known of users who were asked about lately, MiB, some 40 KiB a user"
+    )
     grace_s: float = Field(10, ge=0, description="time that calls in flight get to finish after SIGTERM, seconds")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is worth a log line")
 

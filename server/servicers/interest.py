@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import grpc
 import numpy as np
@@ -12,96 +13,87 @@ from penchant.v1 import interest_pb2 as pb
 from penchant.v1.interest_pb2_grpc import InterestServiceServicer
 from penchant.vectors import encode
 
-from graph.arrays import Int32s
+from graph.arrays import Bools, Float32s, Float64s
 from graph.storage.errors import BadInputError
 from server import limits
 from server.batcher import Batcher
 from server.convert import contributions, timestamp
-from server.engine import NO_ITEMS, Affinities, Engine, Past
+from server.engine import Affinities, Engine
+from server.known_users import Known, KnownUsers
 from server.servicers.filters import read_filter
 from server.servicers.horizons import horizon_of, read_horizon
 from training.artifact import Artifact
-from training.fast.answer import Answer
 
 if TYPE_CHECKING:
     from server.border import Context
+
+Result = TypeVar("Result")
 
 NAMED = 5
 """Categories that name an interest."""
 
 
 class Asked(NamedTuple):
-    """What one call wants to know: what matters to a user, and some items, each once."""
+    """What one call wants to know: what matters to a user."""
 
     engine: Engine
     user: str
-    wanted: Int32s
 
 
-Known = tuple[Past, Answer]
-
-
-def answer_together(asked: Sequence[Asked]) -> list[Known]:
+def answer_together(kept: KnownUsers, asked: Sequence[Asked]) -> list[Known]:
     """One reading of the store and one batch of the model for all that ask the same revision."""
-    found: dict[int, Known] = {}
+    found: dict[tuple[int, str], Known] = {}
     for engine in {id(one.engine): one.engine for one in asked}.values():
-        rows = [row for row, one in enumerate(asked) if one.engine is engine]
-        past = engine.past([asked[row].user for row in rows])
-        answers = engine.known(past, [asked[row].wanted for row in rows])
-        found |= {row: (past.of(place), answers[place]) for place, row in enumerate(rows)}
-    return [found[row] for row in range(len(asked))]
+        users = list(dict.fromkeys(one.user for one in asked if one.engine is engine))
+        begun = kept.begin()
+        past = engine.past(users)
+        for row, (user, answer) in enumerate(zip(users, engine.known(past), strict=True)):
+            found[id(engine), user] = known = past.of(row), answer
+            kept.keep(begun, engine, user, known)
+    return [found[id(one.engine), one.user] for one in asked]
 
 
 class InterestServicer(InterestServiceServicer):
-    """Score and Recommend are put into batches; what has to wait for the store otherwise does so in `threads`."""
+    """Users of whom nothing is kept are put into batches; what has to wait for the store does so in `threads`."""
 
-    def __init__(self, engine: Callable[[], Engine], batches: Batcher[Asked, Known], threads: Executor) -> None:
+    def __init__(
+        self, engine: Callable[[], Engine], kept: KnownUsers, batches: Batcher[Asked, Known], threads: Executor
+    ) -> None:
         self._engine = engine
+        self._kept = kept
         self._batches = batches
         self._threads = threads
+
+    async def _known(self, engine: Engine, user: str) -> Known:
+        return self._kept.find(engine, user) or await self._batches.ask(Asked(engine, user))
 
     async def Score(self, request: pb.ScoreRequest, context: "Context") -> pb.ScoreResponse:
         limits.check_id(request.user, "user")
         limits.check_count(request.items, "items", limits.MAX_SCORE_ITEMS)
-        limits.check_ids(request.items, "items")
         engine = self._engine()
         calibrator = read_horizon(engine, request)
         revision = engine.revision
-        index = revision.artifact.items.index_of(list(request.items))
+        index = revision.artifact.items.index_of(request.items)
         known = (index >= 0) & engine.live.exists[index]
+        statuses = _statuses(engine, request.items, known)
         wanted, place_of = np.unique(index[known], return_inverse=True)
-        past, answer = await self._batches.ask(Asked(engine, request.user, wanted))
-        shares = answer.share[place_of]
+        past, answer = await self._known(engine, request.user)
+        shares = revision.fast.shares(answer, wanted)[place_of]
         score = np.log(np.maximum(shares.sum(axis=1, dtype=np.float64), np.finfo(np.float32).tiny))
         probability = engine.probability(past, index[known], score, calibrator)
-        sources = revision.mixture.sources
-        newer = engine.live.newer_items
-        rows = []
-        place = 0
-        for item, is_known in zip(request.items, known.tolist(), strict=True):
-            if not is_known:
-                missing = pb.SCORE_STATUS_NOT_IN_REVISION if item in newer else pb.SCORE_STATUS_UNKNOWN_ITEM
-                rows.append(pb.ItemScore(item=item, status=missing))
-                continue
-            parts = () if request.skip_contributions else contributions(sources, shares[place])
-            rows.append(
-                pb.ItemScore(
-                    item=item,
-                    status=pb.SCORE_STATUS_OK,
-                    score=score[place],
-                    probability=probability[place],
-                    contributions=parts,
-                )
-            )
-            place += 1
-        return pb.ScoreResponse(
-            scores=rows,
+        response = pb.ScoreResponse(
             **horizon_of(request, calibrator),
             history_events=past.events[0],
             model_version=revision.version,
             as_of=timestamp(revision.artifact.manifest.as_of),
             history_as_of=timestamp(past.as_of_us),
         )
+        if request.as_columns:
+            response.columns.CopyFrom(_columns(statuses, known, score, probability))
+        else:
+            parts = None if request.skip_contributions else shares
+            response.scores.extend(_rows(request.items, statuses, score, probability, parts, revision.mixture.sources))
+        return response
 
     async def Recommend(self, request: pb.RecommendRequest, context: "Context") -> pb.RecommendResponse:
         limits.check_id(request.user, "user")
@@ -110,12 +102,14 @@ class InterestServicer(InterestServiceServicer):
         engine = self._engine()
         calibrator = read_horizon(engine, request)
         revision = engine.revision
-        past, known = await self._batches.ask(Asked(engine, request.user, NO_ITEMS))
-        # What the user has seen is read from the store, and a filter may leave the whole catalog to be ranked.
-        loop = asyncio.get_running_loop()
-        ranking = await loop.run_in_executor(
-            self._threads, lambda: engine.best(past, known, k, engine.allowed(wanted, past))
-        )
+        past, known = await self._known(engine, request.user)
+        if wanted.seen == "include":
+            allowed = engine.allowed(wanted, past)
+        else:  # what the user has seen is read from the store
+            allowed = await self._apart(lambda: engine.allowed(wanted, past))
+        ranking = engine.best(known, k, allowed)
+        if ranking is None:  # the whole catalog is put in order
+            ranking = await self._apart(lambda: engine.rank(past, k, allowed))
         sources = revision.mixture.sources
         items = revision.artifact.items.externals_of(ranking.items)
         answer = pb.RecommendResponse(
@@ -136,6 +130,9 @@ class InterestServicer(InterestServiceServicer):
                 contributions=() if request.skip_contributions else contributions(sources, shares),
             )
         return answer
+
+    async def _apart(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def GetInterests(self, request: pb.GetInterestsRequest, context: grpc.ServicerContext) -> pb.GetInterestsResponse:
         limits.check_id(request.user, "user")
@@ -162,6 +159,48 @@ class InterestServicer(InterestServiceServicer):
             for of_one in engine.named(rows[0][present], NAMED):
                 answer.interests.names.add(categories=_categories(of_one, artifact))
         return answer
+
+
+def _statuses(engine: Engine, items: Sequence[str], known: Bools) -> "list[pb.ScoreStatus.ValueType]":
+    """Raises BadInputError for what cannot be an id; what the revision knows is one."""
+    statuses: list[pb.ScoreStatus.ValueType] = [pb.SCORE_STATUS_OK] * len(items)
+    for row in np.flatnonzero(~known).tolist():
+        item = limits.check_id(items[row], f"items[{row}]")
+        is_newer = item in engine.live.newer_items
+        statuses[row] = pb.SCORE_STATUS_NOT_IN_REVISION if is_newer else pb.SCORE_STATUS_UNKNOWN_ITEM
+    return statuses
+
+
+def _columns(
+    statuses: "list[pb.ScoreStatus.ValueType]", known: Bools, score: Float64s, probability: Float64s
+) -> pb.ScoreColumns:
+    whole = np.full((2, len(known)), np.nan)
+    whole[:, known] = score, probability
+    return pb.ScoreColumns(statuses=statuses, scores=whole[0].tolist(), probabilities=whole[1].tolist())
+
+
+def _rows(
+    items: Sequence[str],
+    statuses: "list[pb.ScoreStatus.ValueType]",
+    score: Float64s,
+    probability: Float64s,
+    shares: Float32s | None,
+    sources: tuple[str, ...],
+) -> Iterator[pb.ItemScore]:
+    """score, probability [m] and shares [m, S] are of the m items that could be scored."""
+    scored = count()
+    for item, status in zip(items, statuses, strict=True):
+        if status != pb.SCORE_STATUS_OK:
+            yield pb.ItemScore(item=item, status=status)
+            continue
+        row = next(scored)
+        yield pb.ItemScore(
+            item=item,
+            status=status,
+            score=score[row],
+            probability=probability[row],
+            contributions=() if shares is None else contributions(sources, shares[row]),
+        )
 
 
 def _categories(affinities: Affinities, artifact: Artifact) -> Iterator[common.CategoryAffinity]:

@@ -11,7 +11,7 @@ import pytest
 from graph.storage.database import Database
 from graph.storage.events import append_events
 from graph.storage.times import DAY_US, SECOND_US, now_us
-from server.engine import NO_ITEMS, Engine, Filter
+from server.engine import Engine, Filter
 from server.live import read_live_catalog
 from server.revision import load_revision
 from training.fast.answer import FastMixture
@@ -57,8 +57,9 @@ def curves(engine: Engine, kind: str) -> tuple[np.ndarray, np.ndarray]:
             if item is not None:
                 record(engine.database, user, [item], kind, np.array([start - (EVENTS - n + 1) * 60 * SECOND_US]))
             past = engine.past([user])
-            best = engine.best(past, engine.known(past, [NO_ITEMS])[0], 10, engine.allowed(Filter())).items
-            names = engine.revision.artifact.items.externals_of(best)
+            best = engine.best(engine.known(past)[0], 10, engine.allowed(Filter()))
+            assert best is not None
+            names = engine.revision.artifact.items.externals_of(best.items)
             share[number, n] = np.mean([int(name[1:]) % GROUPS == new for name in names])
             leaning = engine.interests(past, 10).category
             categories = [c for c in engine.revision.artifact.categories.externals_of(leaning) if c != "c-all"]

@@ -58,6 +58,21 @@ def test_scores_are_those_of_the_artifact(anywhere: "Served", dense: Dense) -> N
     assert answer.history_events > 10
 
 
+def test_columns_say_what_rows_say(served: "Served") -> None:
+    ids = ["i5", "nowhere", NEWER, "i7", "i5"]
+    rows = served.client.score("u6", ids, skip_contributions=True)
+    answer: Any = served.client.call(interest.ScoreRequest(user="u6", items=ids, as_columns=True))
+    assert not answer.scores
+    assert list(answer.columns.statuses) == [row.status for row in rows.scores]
+    told = [row.status == interest.SCORE_STATUS_OK for row in rows.scores]
+    assert told == [True, False, False, True, True]
+    for name, column in (("score", answer.columns.scores), ("probability", answer.columns.probabilities)):
+        expected = [getattr(row, name) if is_told else np.nan for row, is_told in zip(rows.scores, told, strict=True)]
+        np.testing.assert_allclose(column, expected, rtol=1e-5)
+    nothing: Any = served.client.call(interest.ScoreRequest(user="u6", items=["nowhere"], as_columns=True))
+    assert np.isnan(nothing.columns.scores).all()
+
+
 @pytest.mark.parametrize("kind", ["", "purchase"])
 def test_probabilities_within_days_are_those_of_the_calibration(
     anywhere: "Served", dense: Dense, stored_histories: Any, kind: str

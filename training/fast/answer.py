@@ -1,14 +1,14 @@
 """From histories to what is answered: looks, the net in one batch, the loops, the ranker in one batch."""
 
 import queue
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.arrays import Float32s, Int32s, Int64s
+from graph.arrays import Bools, Float32s, Int32s, Int64s
 from graph.histories import Histories, histories_from_arrays, joined
 from graph.memories.incidence import users_by_items
 from graph.memories.recall import history_weights
@@ -16,6 +16,7 @@ from graph.ranges import offsets_of
 from training.aversion import averted
 from training.fast.cells import Cells, cells_of
 from training.fast.look import Looks, Scratch, Seen, look, scratch_for, tilt
+from training.fast.say import Others, say
 from training.fast.tables import Tables, pace_at, tables_of
 from training.memories import ItemToItem, Memory
 from training.mixture import Mixture
@@ -23,8 +24,8 @@ from training.ranker_features import HAD, LAST_EVENTS, NEW, in_last_step
 from training.recency import NEWEST
 
 CANDIDATES = 6_000
-"""Of one user at most: the strongest of two looks, a history of 2,000 events, 1,000 items that are asked for. A
-catalog that is no larger is looked at whole."""
+"""Of one user at most: the strongest of two looks, and a history of 2,000 events. A catalog that is no larger is looked
+at whole."""
 STRONGEST = 400
 """Items of the net, and of memories and popularity together, that become candidates, beside those of the history."""
 BATCH = 32
@@ -35,14 +36,33 @@ _LEAST = np.finfo(np.float32).tiny
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Of one user, C candidates: `item` [C], what each source adds to p of each, `share` [C, S], and p itself, [C].
-
-    The items that were wanted come first.
-    """
+    """Of one user: C candidates `item` [C], what each source adds to p of each, `share` [C, S], and what tells of all
+    other items. Worth keeping for as long as nothing new is known of the user."""
 
     item: Int32s
     share: Float32s
-    p: Float32s
+    others: Others
+    averse: "_Averse | None" = None
+
+    @property
+    def p(self) -> Float32s:
+        """[C]"""
+        total: Float32s = self.share.sum(axis=1)
+        return total
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes to keep it."""
+        spoken = sum(part.nbytes for part in (*self.others.spoken_item, *self.others.spoken_weight))
+        return self.item.nbytes + self.share.nbytes * (1 if self.averse is None else 2) + spoken
+
+
+class _Averse(NamedTuple):
+    """Of one user with dislikes: what was said of the candidates before these were seen."""
+
+    said: Float32s
+    history: Histories
+    now_us: Int64s
 
 
 class _Room(NamedTuple):
@@ -51,7 +71,6 @@ class _Room(NamedTuple):
     seen: Seen
     scratch: Scratch
     share: Float32s
-    p: Float32s
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +83,8 @@ class FastMixture:
     capacity: int = CANDIDATES
     strongest: int = STRONGEST
     _rooms: "queue.SimpleQueue[_Room]" = field(default_factory=queue.SimpleQueue)
+    _marks: "queue.SimpleQueue[Int32s]" = field(default_factory=queue.SimpleQueue)
+    """[V], -1 everywhere."""
 
     @classmethod
     def of(
@@ -75,36 +96,76 @@ class FastMixture:
         fast = cls(mixture, cells, tables_of(mixture, cells, now_us), capacity, strongest)
         # Loops are compiled at their first call, and nobody who asks should have to wait for it.
         nobody = histories_from_arrays([], [], [], n_users=1, n_items=len(mixture.popularity))
-        fast.answer(nobody, np.array([now_us]), [np.zeros(0, np.int64)])
+        fast.shares(fast.answer(nobody, np.array([now_us]))[0], np.zeros(0, np.int32))
         return fast
 
     def as_of(self, now_us: int) -> "FastMixture":
         """The same, with the items' sales counted as of another moment."""
         return replace(self, tables=self.tables._replace(pace=pace_at(self.mixture, now_us)))
 
-    def answer(self, histories: Histories, now_us: Int64s, wanted: Sequence[NDArray[np.integer[Any]]]) -> list[Answer]:
-        """What matters to each of B users, at most BATCH, and the items `wanted` of each (each once).
-
-        Raises IndexError for an item that there is not: compiled loops do not look.
-        """
-        if any(len(items) and not 0 <= items.min() <= items.max() < histories.n_items for items in wanted):
-            raise IndexError(f"wanted items are 0 to {histories.n_items - 1}")
+    def answer(self, histories: Histories, now_us: Int64s) -> list[Answer]:
+        """What matters to each of B users, at most BATCH."""
         part, of_user, looked = self._looked_at(histories, now_us)
-        user = np.repeat(np.arange(len(histories)), np.diff(of_user))
-        looks = self._looks(looked, now_us[user], of_user, wanted)
+        looks = self._looks(looked, now_us[np.repeat(np.arange(len(histories)), np.diff(of_user))], of_user)
         room = self._take_room()
         try:
-            seen = _of(room.seen, len(histories), len(looked))
+            seen, rest = _of(room.seen, len(histories), len(looked)), np.empty(len(looked), np.float32)
             look(self.tables, looks, seen, room.scratch, self.strongest)
-            tilt(looks, seen, self._log_factors(seen), part, room.share, room.p)
-            if histories.against is not None:
-                self._avert(seen, room.share, room.p, histories, now_us)
-            return [
-                Answer(seen.item[b, :n].copy(), room.share[b, :n].copy(), room.p[b, :n].copy())
+            tilt(looks, seen, self._log_factors(seen), part, room.share, rest)
+            answers = [
+                Answer(seen.item[b, :n].copy(), room.share[b, :n].copy(), _others(looks, seen, rest, b))
                 for b, n in enumerate(seen.n.tolist())
             ]
         finally:
             self._rooms.put(room)
+        if histories.against is not None:
+            for b in np.flatnonzero(histories.against.lengths):
+                one = answers[b]
+                averse = _Averse(one.share, histories.select([b]), now_us[b : b + 1])
+                answers[b] = replace(one, share=self._averted(averse, one.item, one.share), averse=averse)
+        return answers
+
+    def shares(self, answer: Answer, items: NDArray[np.integer[Any]]) -> Float32s:
+        """What each source adds to p of any `items` [n], each once, to the user of an answer: [n, S].
+
+        Raises IndexError for an item that there is not: compiled loops do not look.
+        """
+        n_items = len(self.tables.popularity)
+        if len(items) and not 0 <= items.min() <= items.max() < n_items:
+            raise IndexError(f"items are 0 to {n_items - 1}")
+        if answer.averse is None:
+            return self._said(answer, answer.share, items.astype(np.int32))
+        every = np.union1d(answer.item, items).astype(np.int32)  # what falls is made up for by all others
+        share = self._averted(answer.averse, every, self._said(answer, answer.averse.said, every))
+        return share[np.searchsorted(every, items)]
+
+    def _said(self, answer: Answer, share: Float32s, items: Int32s) -> Float32s:
+        out = np.zeros((len(items), share.shape[1]), np.float32)
+        try:
+            position = self._marks.get_nowait()
+        except queue.Empty:
+            position = np.full(len(self.tables.popularity), -1, np.int32)
+        try:
+            say(self.tables, answer.others, self._through, answer.item, share, items, position, out)
+        finally:
+            self._marks.put(position)
+        return out
+
+    def _averted(self, averse: _Averse, items: Int32s, said: Float32s) -> Float32s:
+        """`said` [n, S] of items [n], once what is disliked has fallen."""
+        order = np.argsort(items)
+        before, mixture = said.sum(axis=1)[order], self.mixture
+        after = averted(
+            before[None].copy(),
+            averse.history,
+            averse.now_us,
+            mixture.net.likeness,
+            mixture.near,
+            items[order].astype(np.int64),
+        )[0]
+        share = said.copy()
+        share[order] *= (after / np.maximum(before, _LEAST))[:, None]
+        return share
 
     def _take_room(self) -> _Room:
         try:
@@ -112,9 +173,7 @@ class FastMixture:
         except queue.Empty:
             seen = self._nothing_seen(BATCH, 2 * BATCH)
             share = np.empty((*seen.item.shape, seen.weights.shape[1]), np.float32)
-            return _Room(
-                seen, scratch_for(self.tables, len(self.cells.center)), share, np.empty(seen.item.shape, np.float32)
-            )
+            return _Room(seen, scratch_for(self.tables, len(self.cells.center)), share)
 
     def _looked_at(self, histories: Histories, now_us: Int64s) -> tuple[Float32s, Int64s, Histories]:
         """How much of p each look is [L], which looks are whose [B + 1], and the histories that are looked at."""
@@ -129,9 +188,11 @@ class FastMixture:
         part = np.concatenate([1 - share, share[twice]])[order]
         return part, of_user, both.select(order)
 
-    def _looks(
-        self, histories: Histories, now_us: Int64s, of_user: Int64s, wanted: Sequence[NDArray[np.integer[Any]]]
-    ) -> Looks:
+    @cached_property
+    def _through(self) -> Bools:
+        return np.array([isinstance(memory, ItemToItem) for memory in self.mixture.memories], np.bool_)
+
+    def _looks(self, histories: Histories, now_us: Int64s, of_user: Int64s) -> Looks:
         vectors = self.mixture.net.users(histories)
         estimate = self.cells.log_mass + self.cells.temperature * (vectors @ self.cells.center.T).max(axis=1)
         spoken = [_spoken(memory, histories, now_us) for memory in self.mixture.memories]
@@ -145,7 +206,7 @@ class FastMixture:
             personal=personal,
             vectors=vectors,
             estimate=estimate,
-            through=np.array([isinstance(memory, ItemToItem) for memory in self.mixture.memories], np.bool_),
+            through=self._through,
             spoken_offsets=tuple(one.indptr.astype(np.int64) for one in spoken),
             spoken_item=tuple(one.indices.astype(np.int32) for one in spoken),
             spoken_weight=tuple(one.data.astype(np.float32) for one in spoken),
@@ -154,8 +215,6 @@ class FastMixture:
             recent_offsets=recent.offsets,
             recent_item=recent.item,
             recent_is_last=in_last_step(recent),
-            wanted_offsets=offsets_of(np.array([len(items) for items in wanted], np.int64)),
-            wanted_item=np.concatenate(wanted).astype(np.int32),
         )
 
     def _nothing_seen(self, n_users: int, n_looks: int) -> Seen:
@@ -165,6 +224,8 @@ class FastMixture:
             n=np.zeros(n_users, np.int64),
             item=np.empty((n_users, capacity), np.int32),
             weights=np.empty((n_looks, n_sources), np.float32),
+            log_z=np.empty(n_looks, np.float32),
+            scale=np.empty((n_looks, n_sources - 2), np.float32),
             by_source=np.empty((n_looks, capacity, n_sources), np.float32),
             chosen=np.empty((n_looks, NEW + HAD), np.int64),
             features=np.zeros((n_looks, NEW + HAD, len(ranker.names) if ranker else 0), np.float32),
@@ -177,21 +238,6 @@ class FastMixture:
             factors[found] = ranker.tilt(seen.features[found])
         return factors
 
-    def _avert(self, seen: Seen, share: Float32s, p: Float32s, histories: Histories, now_us: Int64s) -> None:
-        """Dislikes, for those who have any."""
-        assert histories.against is not None
-        for b in np.flatnonzero(histories.against.lengths):
-            n = int(seen.n[b])
-            order = np.argsort(seen.item[b, :n])
-            items, before = seen.item[b, :n][order].astype(np.int64), p[b, :n][order]
-            one = np.array([b])
-            mixture = self.mixture
-            after = averted(
-                before[None].copy(), histories.select(one), now_us[one], mixture.net.likeness, mixture.near, items
-            )[0]
-            share[b, order] *= (after / np.maximum(before, _LEAST))[:, None]
-            p[b, order] = after
-
 
 def _of(seen: Seen, n_users: int, n_looks: int) -> Seen:
     """As much of a room as a batch needs."""
@@ -199,9 +245,28 @@ def _of(seen: Seen, n_users: int, n_looks: int) -> Seen:
         seen.n[:n_users],
         seen.item[:n_users],
         seen.weights[:n_looks],
+        seen.log_z[:n_looks],
+        seen.scale[:n_looks],
         seen.by_source[:n_looks],
         seen.chosen[:n_looks],
         seen.features[:n_looks],
+    )
+
+
+def _others(looks: Looks, seen: Seen, rest: Float32s, user: int) -> Others:
+    """Copies: a batch's memory is used again."""
+    rows = slice(looks.of_user[user], looks.of_user[user + 1])
+    factor = rest[rows, None] * seen.weights[rows]
+    factor[:, 1:-1] *= seen.scale[rows]
+    spoken = [offsets[rows.start : rows.stop + 1] for offsets in looks.spoken_offsets]
+    pieces = [slice(offsets[0], offsets[-1]) for offsets in spoken]
+    return Others(
+        vectors=looks.vectors[rows].copy(),
+        log_z=seen.log_z[rows].copy(),
+        weights=factor,
+        spoken_offsets=tuple(offsets - offsets[0] for offsets in spoken),
+        spoken_item=tuple(item[piece].copy() for item, piece in zip(looks.spoken_item, pieces, strict=True)),
+        spoken_weight=tuple(weight[piece].copy() for weight, piece in zip(looks.spoken_weight, pieces, strict=True)),
     )
 
 

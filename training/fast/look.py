@@ -1,7 +1,8 @@
 """One pass over a batch of users: which items matter to each, what every source says of them, what the ranker reads.
 
-A *look* is at the whole history of a user, or at its newest events alone (`training/recency.py`); L looks at B users,
-the users' looks one behind the other. Everything is done user by user, so that what is worked on stays in the cache.
+Memories name a few thousand items of a catalog, and nothing is done with all the others. A *look* is at the whole
+history of a user, or at its newest events alone (`training/recency.py`); L looks at B users, the users' looks one
+behind the other. Everything is done user by user, so that what is worked on stays in the cache.
 """
 
 from typing import NamedTuple
@@ -49,13 +50,10 @@ class Looks(NamedTuple):
     recent_item: Int32s
     recent_is_last: Bools
     """The newest events, and which of them belong to the last step."""
-    wanted_offsets: Int64s
-    wanted_item: Int32s
-    """By user: items that are asked for, each once."""
 
 
 class Seen(NamedTuple):
-    """What was found: C candidates at most a user, the wanted ones first; R = NEW + HAD for the ranker; F features."""
+    """What was found: C candidates at most a user; R = NEW + HAD for the ranker; F features."""
 
     n: Int64s
     """[B]: candidates."""
@@ -63,6 +61,10 @@ class Seen(NamedTuple):
     """[B, C]"""
     weights: Float32s
     """[L, S]: the gate's"""
+    log_z: Float32s
+    """[L]: of the net"""
+    scale: Float32s
+    """[L, M]: what makes a distribution of what each memory says"""
     by_source: Float32s
     """[L, C, S]: p_k"""
     chosen: Int64s
@@ -75,12 +77,16 @@ class Scratch(NamedTuple):
     """What is worked in, used again and again: fresh memory costs more than the work."""
 
     said: Float32s
-    """[2, M, V]"""
+    """[2, M, V], 0 everywhere between two users"""
+    named: Int32s
+    """[2, M, V + 1]: of which items; one more than there are, since loops note an item before they know if it counts"""
     mixed: Float32s
+    """[V], 0 everywhere"""
     work: Float32s
     place: Int32s
     logit: Float32s
     found: Int32s
+    """[V + 1], likewise"""
     position: Int32s
     """[V], -1 everywhere between two users"""
     profile: Float32s
@@ -90,12 +96,13 @@ class Scratch(NamedTuple):
 def scratch_for(t: Tables, n_cells: int) -> Scratch:
     n_items = len(t.popularity)
     return Scratch(
-        said=np.empty((2, len(t.memory_indptr), n_items), np.float32),
-        mixed=np.empty(n_items, np.float32),
+        said=np.zeros((2, len(t.memory_indptr), n_items), np.float32),
+        named=np.empty((2, len(t.memory_indptr), n_items + 1), np.int32),
+        mixed=np.zeros(n_items, np.float32),
         work=np.empty(max(n_items, n_cells), np.float32),
         place=np.empty(n_items, np.int32),
         logit=np.empty(n_items, np.float32),
-        found=np.empty(n_items, np.int32),
+        found=np.empty(n_items + 1, np.int32),
         position=np.full(n_items, -1, np.int32),
         profile=np.zeros((2, t.n_categories), np.float32),
     )
@@ -105,28 +112,25 @@ def scratch_for(t: Tables, n_cells: int) -> Scratch:
 def look(t: Tables, looks: Looks, seen: Seen, scratch: Scratch, strongest: int) -> None:
     """strongest: so many items of the net, and of memories and popularity together, become candidates."""
     n_items, n_memories = len(t.popularity), len(looks.through)
-    said, mixed, work, place = scratch.said, scratch.mixed, scratch.work, scratch.place
+    said, named, mixed, work, place = scratch.said, scratch.named, scratch.mixed, scratch.work, scratch.place
     logit, found, position, profile = scratch.logit, scratch.found, scratch.position, scratch.profile
     n_looks = 2
-    scale, trusted = np.empty((n_looks, n_memories), np.float32), np.empty(n_memories + 1, np.float32)
-    log_z = np.empty(n_looks, np.float32)
+    n_named, trusted = np.zeros((n_looks, n_memories), np.int64), np.empty(n_memories + 1, np.float32)
     gate = np.empty((n_looks, 2 + 2 * n_memories), np.float32)
     had, p = np.zeros(seen.item.shape[1], np.bool_), np.empty(seen.item.shape[1], np.float32)
     capacity = seen.item.shape[1]
     for b in range(len(seen.n)):
         items, n = seen.item[b], 0
-        for j in range(looks.wanted_offsets[b], looks.wanted_offsets[b + 1]):
-            n = _add(looks.wanted_item[j], items, position, n, capacity)
         first = looks.of_user[b]
         for row in range(first, looks.of_user[b + 1]):
             at = row - first
             user = looks.vectors[row]
-            n_near, log_z[at] = look_into_cells(
+            n_near, seen.log_z[row] = look_into_cells(
                 user, looks.estimate[row], t.cell_offsets, t.vectors, t.prior, t.temperature, place, logit, work
             )
             most_net = np.float32(0)
             for j in range(n_near):
-                most_net = max(most_net, np.exp(logit[j] - log_z[at]))
+                most_net = max(most_net, np.exp(logit[j] - seen.log_z[row]))
             speaks = np.empty(n_memories + 2, np.bool_)
             speaks[0] = looks.length[row] > 0
             gate[at, 0] = np.log(np.float32(1 + looks.length[row]))
@@ -134,8 +138,9 @@ def look(t: Tables, looks: Looks, seen: Seen, scratch: Scratch, strongest: int) 
             any_speaks = speaks[0]
             for m in range(n_memories):
                 begin, end = looks.spoken_offsets[m][row], looks.spoken_offsets[m][row + 1]
-                named, total, most = recall_into(
+                n_named[at, m], total, most = recall_into(
                     said[at, m],
+                    named[at, m],
                     looks.spoken_item[m][begin:end],
                     looks.spoken_weight[m][begin:end],
                     looks.through[m],
@@ -144,11 +149,11 @@ def look(t: Tables, looks: Looks, seen: Seen, scratch: Scratch, strongest: int) 
                     t.memory_data[m],
                     t.memory_boost[m],
                 )
-                scale[at, m] = np.float32(1) / total if total > 0 else np.float32(0)
-                speaks[m + 1] = named > 0
-                any_speaks |= named > 0
-                gate[at, 2 + 2 * m] = np.log(np.float32(1 + named))
-                gate[at, 3 + 2 * m] = np.log(max(most * scale[at, m], np.float32(1e-4)))
+                seen.scale[row, m] = np.float32(1) / total if total > 0 else np.float32(0)
+                speaks[m + 1] = n_named[at, m] > 0
+                any_speaks |= n_named[at, m] > 0
+                gate[at, 2 + 2 * m] = np.log(np.float32(1 + n_named[at, m]))
+                gate[at, 3 + 2 * m] = np.log(max(most * seen.scale[row, m], np.float32(1e-4)))
             speaks[n_memories + 1] = not (looks.personal[row] and any_speaks)
             weigh(t.gate_mean, t.gate_scale, t.gate_weight, t.gate_bias, gate[at], speaks, seen.weights[row])
             if n_items <= capacity:
@@ -157,9 +162,11 @@ def look(t: Tables, looks: Looks, seen: Seen, scratch: Scratch, strongest: int) 
             for j in range(k):
                 n = _add(found[j], items, position, n, capacity)
             for m in range(n_memories):
-                trusted[m] = scale[at, m] * seen.weights[row, m + 1]
+                trusted[m] = seen.scale[row, m] * seen.weights[row, m + 1]
             trusted[n_memories] = seen.weights[row, n_memories + 1]
-            k = strongest_said(said[at], trusted, t.popularity, strongest, mixed, found, work)
+            k = strongest_said(
+                said[at], named[at], n_named[at], trusted, t.popularity, t.by_popularity, strongest, mixed, found, work
+            )
             for j in range(k):
                 n = _add(found[j], items, position, n, capacity)
             for j in range(looks.own_offsets[row], looks.own_offsets[row + 1]):
@@ -174,10 +181,10 @@ def look(t: Tables, looks: Looks, seen: Seen, scratch: Scratch, strongest: int) 
             for c in range(n):
                 here = t.cell_place[items[c]]
                 by_source[c, 0] = np.exp(
-                    t.temperature * closest(looks.vectors[row], t.vectors[here]) + t.prior[here] - log_z[at]
+                    t.temperature * closest(looks.vectors[row], t.vectors[here]) + t.prior[here] - seen.log_z[row]
                 )
                 for m in range(n_memories):
-                    by_source[c, m + 1] = scale[at, m] * said[at, m, items[c]]
+                    by_source[c, m + 1] = seen.scale[row, m] * said[at, m, items[c]]
                 by_source[c, n_memories + 1] = t.popularity[items[c]]
             seen.chosen[row] = -1
             if seen.features.shape[2] == 0 or looks.length[row] == 0:
@@ -213,6 +220,11 @@ def look(t: Tables, looks: Looks, seen: Seen, scratch: Scratch, strongest: int) 
             for e in range(len(recent)):
                 for j in range(t.category_indptr[recent[e]], t.category_indptr[recent[e] + 1]):
                     profile[:, t.category_indices[j]] = 0
+        for at in range(n_looks):
+            for m in range(n_memories):
+                for j in range(n_named[at, m]):
+                    said[at, m, named[at, m, j]] = 0
+                n_named[at, m] = 0
         for c in range(n):
             position[items[c]] = -1
 
@@ -337,10 +349,11 @@ def _nearness(vectors: Float32s, place: Int32s, item: int, recent: Int32s, is_la
 
 
 @compiled
-def tilt(looks: Looks, seen: Seen, log_factor: Float32s, part: Float32s, share: Float32s, p: Float32s) -> None:
-    """What each source adds to p of each candidate, `share` [B, C, S], and `p` [B, C]: looks put in order, and joined.
+def tilt(looks: Looks, seen: Seen, log_factor: Float32s, part: Float32s, share: Float32s, rest: Float32s) -> None:
+    """What each source adds to p of each candidate, `share` [B, C, S]: looks put in order, and joined.
 
-    log_factor: [L, R], by which the ranker multiplies p; part: [L], how much of p a look is.
+    log_factor: [L, R], by which the ranker multiplies p; part: [L], how much of p a look is; rest: [L], by which all is
+    multiplied that the ranker did not look at.
     """
     n_sources = seen.weights.shape[1]
     factor = np.empty(seen.item.shape[1], np.float32)
@@ -362,15 +375,12 @@ def tilt(looks: Looks, seen: Seen, log_factor: Float32s, part: Float32s, share: 
             if least == np.inf:
                 least = np.float32(0)
             z += max(np.float32(1) - mass, np.float32(0)) * np.exp(least)
+            rest[row] = part[row] * np.exp(least) / z
             for c in range(n):
-                factor[c] = part[row] * np.exp(least) / z
+                factor[c] = rest[row]
             for r in range(log_factor.shape[1]):
                 if seen.chosen[row, r] >= 0:
                     factor[seen.chosen[row, r]] = part[row] * np.exp(log_factor[row, r]) / z
             for c in range(n):
                 for s in range(n_sources):
                     share[b, c, s] += factor[c] * seen.weights[row, s] * seen.by_source[row, c, s]
-        for c in range(n):
-            p[b, c] = np.float32(0)
-            for s in range(n_sources):
-                p[b, c] += share[b, c, s]

@@ -9,8 +9,6 @@ import numpy as np
 from graph.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from training.fast.compiled import compiled
 
-BLOCK = 64
-"""Items of which the largest is noted, so that the strongest of all are found without a look at each."""
 LEAST_P = np.float32(1e-8)
 FEW_CELLS, MANY_CELLS = 8, 64
 WORTH_A_LOOK = np.float32(1e-3)
@@ -101,6 +99,7 @@ def look_into_cells(
 @compiled
 def recall_into(
     said: Float32s,
+    named: Int32s,
     items: Int32s,
     weights: Float32s,
     through: bool,
@@ -109,40 +108,32 @@ def recall_into(
     data: Float32s,
     boost: Float32s,
 ) -> tuple[int, np.float32, np.float32]:
-    """What a memory says of each item into `said` [V]: of how many, in all, and at most, before it is divided by that.
+    """What a memory says of each item, into `said` [V], which is 0 everywhere: of how many, in all, and at most.
 
-    through: `items` with `weights` are what the user had, and the memory's rows of these are added; otherwise they are
-    recalled already.
+    Those items go into `named` [V + 1], so that nobody has to look at all V. through: `items` with `weights` are what
+    the user had, and the memory's rows of these are added; otherwise they are recalled already.
     """
-    said[:] = 0
-    if not through:
-        for e in range(len(items)):
-            said[items[e]] += weights[e]
-    else:
-        for e in range(len(items)):
-            weight = weights[e]
-            for j in range(indptr[items[e]], indptr[items[e] + 1]):
-                said[indices[j]] += weight * data[j]
+    n = 0
+    for e in range(len(items)):
+        item, weight = items[e], weights[e]
+        if not through:
+            if said[item] == 0 and weight > 0:
+                named[n] = item
+                n += 1
+            said[item] += weight
+            continue
+        for j in range(indptr[item], indptr[item + 1]):
+            there, before, value = indices[j], said[indices[j]], weight * data[j]
+            named[n] = there  # without a branch: stays only if it is the first to say something of the item
+            n += int((before == 0) & (value > 0))
+            said[there] = before + value
+    total, most = np.float32(0), np.float32(0)
+    for k in range(n):
         if len(boost):
-            for i in range(len(said)):
-                said[i] *= boost[i]
-    # Floats that are not negative are ordered as their bits are, and whole numbers have a vector maximum.
-    bits, total, most, named = said.view(np.int32), np.float32(0), np.int32(0), np.int32(0)
-    for i in range(len(said)):
-        total += said[i]
-    for i in range(len(said)):
-        most = max(most, bits[i])
-    for i in range(len(said)):
-        named += np.int32(bits[i] > 0)
-    return int(named), total, np.float32(0) if named == 0 else _as_float(most)
-
-
-@compiled
-def _as_float(bits: np.int32) -> np.float32:
-    one = np.empty(1, np.int32)
-    one[0] = bits
-    number: np.float32 = one.view(np.float32)[0]
-    return number
+            said[named[k]] *= boost[named[k]]
+        total += said[named[k]]
+        most = max(most, said[named[k]])
+    return n, total, most
 
 
 @compiled
@@ -175,52 +166,47 @@ def weigh(
 @compiled
 def strongest_said(
     said: Float32s,
+    named: Int32s,
+    n_named: Int64s,
     scale: Float32s,
     popularity: Float32s,
+    by_popularity: Int32s,
     k: int,
     mixed: Float32s,
     found: Int32s,
     work: Float32s,
 ) -> int:
-    """Into `found` about k items of which memories and popularity together think most; how many they are.
+    """Into `found` the k items of which memories and popularity together think most; how many they are.
 
-    said: [M, V]; scale: [M + 1], what each is multiplied by, popularity last.
+    said [M, V] of the n_named [M] items of named [M, V + 1]; scale: [M + 1], what each is multiplied by, popularity
+    last; by_popularity: [V], the most popular first; mixed: [V], 0 everywhere before and after.
     """
-    n_items, n_memories = said.shape[1], said.shape[0]
-    for i in range(n_items):
-        mixed[i] = scale[n_memories] * popularity[i]
-    for m in range(0, n_memories - 1, 2):  # two at a time, since reading and writing `mixed` is what takes long
-        one, other, row, row_of_other = scale[m], scale[m + 1], said[m], said[m + 1]
-        for i in range(n_items):
-            mixed[i] += one * row[i] + other * row_of_other[i]
-    if n_memories % 2:
-        one, row = scale[n_memories - 1], said[n_memories - 1]
-        for i in range(n_items):
-            mixed[i] += one * row[i]
-    n_blocks = -(-n_items // BLOCK)
-    largest = np.zeros(n_blocks, np.float32)
-    bits, largest_bits = mixed.view(np.int32), largest.view(np.int32)
-    for begin in range(0, n_items, n_blocks):  # block b holds the items b, b + n_blocks, b + 2 n_blocks, …
-        for b in range(min(n_blocks, n_items - begin)):
-            largest_bits[b] = max(largest_bits[b], bits[begin + b])
-    # Each of the k strongest blocks holds an item that is as strong as the weakest of these blocks.
-    least = kth_largest(largest, n_blocks, k, work) if n_blocks > k else np.float32(0)
-    n = 0
-    for b in range(n_blocks):
-        if largest[b] >= least:
-            for i in range(b, n_items, n_blocks):
-                if mixed[i] >= least and mixed[i] > 0:
-                    found[n] = i
-                    n += 1
-    if n <= 2 * k:
-        return n
-    values = np.empty(n, np.float32)
+    n, n_memories = 0, len(n_named)
+    for m in range(n_memories):
+        by, names, values = scale[m], named[m], said[m]
+        for j in range(n_named[m]):
+            item = names[j]
+            before, value = mixed[item], by * values[item]
+            found[n] = item
+            n += int((before == 0) & (value > 0))
+            mixed[item] = before + value
+    if scale[n_memories] > 0:
+        for j in range(n):
+            mixed[found[j]] += scale[n_memories] * popularity[found[j]]
+        others = 0  # of what no memory names, the k most popular are enough
+        for item in by_popularity:
+            if others == k:
+                break
+            if mixed[item] == 0:
+                found[n], mixed[item] = item, scale[n_memories] * popularity[item]
+                n += 1
+                others += 1
+    strength = np.empty(n, np.float32)
     for j in range(n):
-        values[j] = mixed[found[j]]
-    least = kth_largest(values, n, k, work)
-    kept = 0
+        strength[j], mixed[found[j]] = mixed[found[j]], 0
+    least, kept = kth_largest(strength, n, k, work), 0
     for j in range(n):
-        if values[j] >= least and kept < k:
+        if strength[j] >= least and kept < k:
             found[kept] = found[j]
             kept += 1
     return kept

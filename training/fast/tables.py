@@ -28,6 +28,8 @@ class Tables(NamedTuple):
     memory_data: tuple[Float32s, ...]
     memory_boost: tuple[Float32s, ...]
     popularity: Float32s
+    by_popularity: Int32s
+    """[V]: the most popular items first."""
     # the gate
     gate_mean: Float64s
     gate_scale: Float64s
@@ -59,6 +61,7 @@ def tables_of(mixture: Mixture, cells: Cells, now_us: int) -> Tables:
         memory_data=tuple(_part(one, "data", np.float32) for one in through),
         memory_boost=tuple(_boost(one) for one in through),
         popularity=np.ascontiguousarray(mixture.popularity, np.float32),
+        by_popularity=np.argsort(-mixture.popularity, kind="stable").astype(np.int32),
         gate_mean=gate.mean,
         gate_scale=gate.scale,
         gate_weight=gate.weight,

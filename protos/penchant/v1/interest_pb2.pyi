@@ -115,6 +115,7 @@ class ScoreRequest(google.protobuf.message.Message):
     SKIP_CONTRIBUTIONS_FIELD_NUMBER: builtins.int
     HORIZON_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
+    AS_COLUMNS_FIELD_NUMBER: builtins.int
     user: builtins.str
     """The user's id."""
     @property
@@ -128,6 +129,10 @@ class ScoreRequest(google.protobuf.message.Message):
     """With PROBABILITY_HORIZON_WITHIN_DAYS, count events of this kind alone, such as "purchase"; empty: any kind that
     speaks of interest. With another horizon: INVALID_ARGUMENT.
     """
+    as_columns: builtins.bool
+    """Answer in `columns` instead of `scores`, without contributions: for callers that rank hundreds of items at a time.
+    Default false.
+    """
     def __init__(
         self,
         *,
@@ -136,8 +141,9 @@ class ScoreRequest(google.protobuf.message.Message):
         skip_contributions: builtins.bool = ...,
         horizon: global___ProbabilityHorizon.ValueType = ...,
         kind: builtins.str = ...,
+        as_columns: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing_extensions.Literal["horizon", b"horizon", "items", b"items", "kind", b"kind", "skip_contributions", b"skip_contributions", "user", b"user"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["as_columns", b"as_columns", "horizon", b"horizon", "items", b"items", "kind", b"kind", "skip_contributions", b"skip_contributions", "user", b"user"]) -> None: ...
 
 global___ScoreRequest = ScoreRequest
 
@@ -181,6 +187,35 @@ class ItemScore(google.protobuf.message.Message):
 global___ItemScore = ItemScore
 
 @typing_extensions.final
+class ScoreColumns(google.protobuf.message.Message):
+    """Scored items as columns, in the order of the request."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATUSES_FIELD_NUMBER: builtins.int
+    SCORES_FIELD_NUMBER: builtins.int
+    PROBABILITIES_FIELD_NUMBER: builtins.int
+    @property
+    def statuses(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___ScoreStatus.ValueType]:
+        """As ItemScore.status, one for each item."""
+    @property
+    def scores(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """As ItemScore.score, at most 0, one for each item; NaN where it was not scored."""
+    @property
+    def probabilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """As ItemScore.probability, 0 to 1, one for each item; NaN where it was not scored."""
+    def __init__(
+        self,
+        *,
+        statuses: collections.abc.Iterable[global___ScoreStatus.ValueType] | None = ...,
+        scores: collections.abc.Iterable[builtins.float] | None = ...,
+        probabilities: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["probabilities", b"probabilities", "scores", b"scores", "statuses", b"statuses"]) -> None: ...
+
+global___ScoreColumns = ScoreColumns
+
+@typing_extensions.final
 class ScoreResponse(google.protobuf.message.Message):
     """Answer of InterestService.Score."""
 
@@ -195,9 +230,10 @@ class ScoreResponse(google.protobuf.message.Message):
     HORIZON_DAYS_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
     CALIBRATED_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
     @property
     def scores(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ItemScore]:
-        """One row per requested item, in the order of the request."""
+        """One row per requested item, in the order of the request; empty where columns were asked for."""
     horizon: global___ProbabilityHorizon.ValueType
     """What the probabilities are of."""
     history_events: builtins.int
@@ -211,7 +247,9 @@ class ScoreResponse(google.protobuf.message.Message):
         """The revision knows events that occurred before this."""
     @property
     def history_as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """The user's own history knows events that occurred before this: the time of the call."""
+        """The user's own history knows events that occurred before this: the time of the call, or up to a minute earlier where
+        no event of the user was recorded since.
+        """
     horizon_days: builtins.float
     """With PROBABILITY_HORIZON_WITHIN_DAYS, how many days; otherwise 0."""
     kind: builtins.str
@@ -220,6 +258,9 @@ class ScoreResponse(google.protobuf.message.Message):
     """Whether the probabilities were set right on what users did after the training part. False for the next event where
     the model had too little to learn from, or is older than that: they are then exp(score).
     """
+    @property
+    def columns(self) -> global___ScoreColumns:
+        """Set where columns were asked for."""
     def __init__(
         self,
         *,
@@ -232,9 +273,10 @@ class ScoreResponse(google.protobuf.message.Message):
         horizon_days: builtins.float = ...,
         kind: builtins.str = ...,
         calibrated: builtins.bool = ...,
+        columns: global___ScoreColumns | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "history_as_of", b"history_as_of"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "calibrated", b"calibrated", "history_as_of", b"history_as_of", "history_events", b"history_events", "horizon", b"horizon", "horizon_days", b"horizon_days", "kind", b"kind", "model_version", b"model_version", "scores", b"scores"]) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "columns", b"columns", "history_as_of", b"history_as_of"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "calibrated", b"calibrated", "columns", b"columns", "history_as_of", b"history_as_of", "history_events", b"history_events", "horizon", b"horizon", "horizon_days", b"horizon_days", "kind", b"kind", "model_version", b"model_version", "scores", b"scores"]) -> None: ...
 
 global___ScoreResponse = ScoreResponse
 
@@ -340,7 +382,9 @@ class RecommendResponse(google.protobuf.message.Message):
         """The revision knows events that occurred before this."""
     @property
     def history_as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """The user's own history knows events that occurred before this: the time of the call."""
+        """The user's own history knows events that occurred before this: the time of the call, or up to a minute earlier where
+        no event of the user was recorded since.
+        """
     horizon_days: builtins.float
     """As ScoreResponse.horizon_days: 0 for the next event."""
     kind: builtins.str

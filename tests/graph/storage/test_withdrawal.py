@@ -8,6 +8,7 @@ from graph.storage.recent import recent_events
 from graph.storage.seen import seen_items
 from graph.storage.users import count_users, get_users, upsert_users
 from graph.storage.withdrawal import withdraw_user
+from tests.graph.storage.names import item_names
 
 NOW = 1_700_000_000_000_000
 
@@ -29,7 +30,7 @@ def shop(database: Database) -> Database:
 
 
 def standing(database: Database, user: str, before_us: int = NOW + 100) -> list[str]:
-    return list(recent_events(database, [user], limit=10, before_us=before_us).item)
+    return item_names(database, recent_events(database, [user], limit=10, before_us=before_us).item_id.tolist())
 
 
 def seen(database: Database, user: str, before_us: int) -> list[int]:

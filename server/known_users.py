@@ -1,0 +1,111 @@
+"""What is known of users who were asked about lately: the model has looked at them, and nothing has happened since.
+
+An answer is kept until an event of the user is recorded, here (told at once by the writer) or by any other process
+(told by the change feed), and for a minute at most, since time itself changes what is said. While the feed has not been
+read for a moment nothing that is kept counts, so no answer is older than a second after an event was acknowledged.
+"""
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from graph.storage.kinds import EventKind
+from server.engine import Engine, Past
+from server.revision import Revision
+from training.fast.answer import Answer
+
+KEPT_S = 60.0
+FEED_S = 0.7
+"""How long ago the feed may have been read, it is read every 200 ms."""
+_NOTED = 256
+"""Tidings that a reading of the store may overlap with; one that takes longer is not kept."""
+
+Known = tuple[Past, Answer]
+
+
+class _Entry(NamedTuple):
+    revision: Revision
+    kinds: tuple[EventKind, ...]
+    """What events were taken to say."""
+    known: Known
+    until: float
+    size: int
+
+
+class KnownUsers:
+    """Threads may share it. Times are monotonic seconds."""
+
+    def __init__(self, *, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._lock = threading.Lock()
+        self._tidings: deque[frozenset[str] | None] = deque(maxlen=_NOTED)
+        self._told = 0
+        """How many tidings there have been."""
+        self._feed_read_at = -FEED_S
+
+    def find(self, engine: Engine, user: str, *, or_stale: bool = False) -> Known | None:
+        """What is kept of a user, if it still holds.
+
+        or_stale: also what may have been overtaken, for when the store is away and there is nothing better.
+        """
+        with self._lock:
+            entry = self._entries.get(user)
+            if entry is None or entry.revision is not engine.revision or entry.kinds != engine.live.told_kinds:
+                return None
+            now = time.monotonic()
+            if not or_stale and (now >= entry.until or now >= self._feed_read_at + FEED_S):
+                return None
+            self._entries.move_to_end(user)
+            return entry.known
+
+    def begin(self) -> int:
+        """To be called before the store is read, for `keep`."""
+        return self._told
+
+    def keep(self, begun: int, engine: Engine, user: str, known: Known) -> None:
+        """Unless the user did something since `begin`."""
+        size = _size(known)
+        with self._lock:
+            missed = self._told - begun
+            newest = list(self._tidings)[len(self._tidings) - missed :] if missed else []
+            if missed > _NOTED or any(named is None or user in named for named in newest):
+                return
+            self._drop(user)
+            self._entries[user] = _Entry(
+                engine.revision, engine.live.told_kinds, known, time.monotonic() + KEPT_S, size
+            )
+            self._bytes += size
+            while self._bytes > self._most_bytes:
+                self._drop(next(iter(self._entries)))
+
+    def forget(self, users: Iterable[str] | None) -> None:
+        """These did something; None: nobody knows who."""
+        named = None if users is None else frozenset(users)
+        with self._lock:
+            self._tidings.append(named)
+            self._told += 1
+            if named is None:
+                self._entries.clear()
+                self._bytes = 0
+            else:
+                for user in named:
+                    self._drop(user)
+
+    def feed_was_read(self, at: float) -> None:
+        """All that was committed before `at` has been told."""
+        self._feed_read_at = at
+
+    def _drop(self, user: str) -> None:
+        entry = self._entries.pop(user, None)
+        if entry is not None:
+            self._bytes -= entry.size
+
+
+def _size(known: Known) -> int:
+    """Bytes, of what is large."""
+    past, answer = known
+    return answer.nbytes + past.histories.nbytes + 1_000
