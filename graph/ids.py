@@ -67,7 +67,8 @@ class IdMap:
         """int32 [n], -1 where unknown. One id costs a dict look-up, a million one Arrow hash join."""
         if len(externals) <= _FEW:
             values = externals.to_pylist() if isinstance(externals, pa.Array) else externals
-            return np.array([self._index.get(str(value), UNKNOWN) for value in values], np.int32)
+            find = self._index.get
+            return np.array([find(value, UNKNOWN) for value in values], np.int32)
         column = externals if isinstance(externals, pa.Array) else pa.array(externals, pa.string())
         found = pc.index_in(column.cast(pa.string()), value_set=self.external)
         return np.asarray(found.fill_null(UNKNOWN), dtype=np.int32)
@@ -87,9 +88,15 @@ class IdMap:
 
     def externals_of(self, index: npt.NDArray[np.integer[Any]]) -> list[str]:
         """The external ids of indices, all of which must be known."""
+        if len(index) <= _FEW and "_index" in self.__dict__:
+            return [self._names[place] for place in index.tolist()]
         names: list[str] = self.external.take(pa.array(index, pa.int64())).to_pylist()
         return names
 
     @cached_property
     def _index(self) -> dict[str, int]:
         return {external: index for index, external in enumerate(self.external.to_pylist())}
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return list(self._index)

@@ -5,13 +5,14 @@ user id -> newest events of the store -> Histories of one row -> mixture of the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from graph.arrays import Bools, Float32s, Float64s, Int64s
+from graph.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from graph.histories import Histories, histories_from_arrays
 from graph.ids import IdMap
 from graph.storage.database import Database
@@ -25,7 +26,8 @@ from server.live import LiveCatalog
 from server.revision import Revision
 from training.calibration import Calibrator
 from training.fast.answer import Answer
-from training.horizon import NEXT_EVENT
+from training.fast.foretell import foretell
+from training.horizon import NEXT_EVENT, Horizon
 from training.interest_weights import supported
 from training.mixture import Ranking, best_of
 from training.profiles import profiles
@@ -55,6 +57,19 @@ class Past:
     is_known: Bools
     """[B]: whether the store has heard of them."""
     as_of_us: int
+    _activity: dict[Horizon, float] = field(default_factory=dict)
+
+    @cached_property
+    def own(self) -> Int32s:
+        """[h]: the items that one of them had, ascending."""
+        return np.unique(self.histories.item)
+
+    def activity(self, calibrator: Calibrator) -> float:
+        """Of one of them, as of then."""
+        horizon = calibrator.horizon
+        if horizon not in self._activity:
+            self._activity[horizon] = float(calibrator.activity(self.histories, np.array([self.as_of_us]))[0])
+        return self._activity[horizon]
 
     @property
     def events(self) -> list[int]:
@@ -64,7 +79,7 @@ class Past:
 
     def of(self, row: int) -> "Past":
         """That of one of the users."""
-        return Past([self.users[row]], self.histories.select([row]), self.is_known[[row]], self.as_of_us)
+        return Past([self.users[row]], self.histories.row(row), self.is_known[row : row + 1], self.as_of_us)
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,8 @@ class Affinities:
     share: Float64s
     lift: Float64s
 
+
+NO_FILTER = Filter()
 
 _NO_VECTOR = {
     "item": ("nothing tells what it is like", "Give it a category or features, and refresh."),
@@ -145,17 +162,15 @@ class Engine:
         """Of items [n] of one user, whose log p(next) is [n]; without a calibrator that is the probability."""
         if calibrator is None:
             return np.exp(log_p)
-        had = np.isin(items, past.histories.item)
-        activity = calibrator.activity(past.histories, np.array([past.as_of_us]))
-        return calibrator(log_p, had, np.repeat(activity, len(items)))
+        return foretell(calibrator, items, past.own, past.activity(calibrator), log_p)
 
     def best(self, answer: Answer, k: int, allowed: Bools) -> Ranking | None:
         """Of what matters to one user the best k that are `allowed` [V]; None where these are fewer than there are."""
-        is_open = allowed[answer.item]
-        n_open = np.count_nonzero(is_open)
-        if n_open < k and np.count_nonzero(allowed) > n_open:
+        place = np.flatnonzero(allowed[answer.item])
+        if len(place) < k and np.count_nonzero(allowed) > len(place):
             return None
-        return best_of(answer.item[is_open], answer.share[is_open], k)
+        best = place[:k]
+        return best_of(answer.item[best], answer.share[best], k)
 
     def rank(self, past: Past, k: int, allowed: Bools) -> Ranking:
         """The best k of one user among all that is `allowed` [V]."""
@@ -177,7 +192,10 @@ class Engine:
 
     def allowed(self, wanted: Filter, past: Past | None = None) -> Bools:
         """[V]: the items that a filter lets through, by the catalog and the history of now."""
-        mask = (self.live.exists if wanted.include_unavailable else self.live.available).copy()
+        every = self.live.exists if wanted.include_unavailable else self.live.available
+        if wanted == NO_FILTER:
+            return every
+        mask = every.copy()
         if wanted.categories_in:
             mask &= self.live.in_any(wanted.categories_in)
         if wanted.categories_out:

@@ -28,7 +28,7 @@ from training.horizon import Horizon
 FILE = "calibration.json"
 LONG = 4.0
 """Windows of length N that a user's usual rate is taken from."""
-_CERTAIN, _LEAST_Z, _MOST_Z = 1 - 1e-9, -60.0, 3.0
+CERTAIN, LEAST_Z, MOST_Z = 1 - 1e-9, -60.0, 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +90,12 @@ class Calibration:
 
 def hazard(log_p: NDArray[np.floating[Any]]) -> Float64s:
     """log(-log(1 - p)), log p but for p near 1."""
-    p = np.minimum(np.exp(np.asarray(log_p, np.float64)), _CERTAIN)
+    p = np.minimum(np.exp(np.asarray(log_p, np.float64)), CERTAIN)
     return np.where(p < 1e-6, np.asarray(log_p, np.float64), np.log(-np.log1p(-np.maximum(p, 1e-6))))
 
 
 def probability_of(z: Float64s) -> Float64s:
-    return np.asarray(-np.expm1(-np.exp(np.clip(z, _LEAST_Z, _MOST_Z))))
+    return np.asarray(-np.expm1(-np.exp(np.clip(z, LEAST_Z, MOST_Z))))
 
 
 def places(

@@ -76,9 +76,8 @@ class InterestServicer(InterestServiceServicer):
         index = revision.artifact.items.index_of(request.items)
         known = (index >= 0) & engine.live.exists[index]
         statuses = _statuses(engine, request.items, known)
-        wanted, place_of = np.unique(index[known], return_inverse=True)
         past, answer = await self._known(engine, request.user)
-        shares = revision.fast.shares(answer, wanted)[place_of]
+        shares = revision.fast.shares(answer, index[known])
         score = np.log(np.maximum(shares.sum(axis=1, dtype=np.float64), np.finfo(np.float32).tiny))
         probability = engine.probability(past, index[known], score, calibrator)
         response = pb.ScoreResponse(

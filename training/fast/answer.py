@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.arrays import Bools, Float32s, Int32s, Int64s
+from graph.arrays import Bools, Float32s, Int32s, Int64s, UInt64s
 from graph.histories import Histories, histories_from_arrays, joined
 from graph.memories.incidence import users_by_items
 from graph.memories.recall import history_weights
@@ -36,8 +36,8 @@ _LEAST = np.finfo(np.float32).tiny
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Of one user: C candidates `item` [C], what each source adds to p of each, `share` [C, S], and what tells of all
-    other items. Worth keeping for as long as nothing new is known of the user."""
+    """Of one user: C candidates, the most probable first, `item` [C], what each source adds to p of each, `share`
+    [C, S], and what tells of all other items. Worth keeping for as long as nothing new is known of the user."""
 
     item: Int32s
     share: Float32s
@@ -58,8 +58,9 @@ class Answer:
 
 
 class _Averse(NamedTuple):
-    """Of one user with dislikes: what was said of the candidates before these were seen."""
+    """Of one user with dislikes: candidates, and what was said of them before these were seen."""
 
+    item: Int32s
     said: Float32s
     history: Histories
     now_us: Int64s
@@ -83,8 +84,8 @@ class FastMixture:
     capacity: int = CANDIDATES
     strongest: int = STRONGEST
     _rooms: "queue.SimpleQueue[_Room]" = field(default_factory=queue.SimpleQueue)
-    _marks: "queue.SimpleQueue[Int32s]" = field(default_factory=queue.SimpleQueue)
-    """[V], -1 everywhere."""
+    _marks: "queue.SimpleQueue[tuple[Int32s, UInt64s]]" = field(default_factory=queue.SimpleQueue)
+    """[V] and [V / 64], the latter 0 everywhere."""
 
     @classmethod
     def of(
@@ -113,7 +114,7 @@ class FastMixture:
             look(self.tables, looks, seen, room.scratch, self.strongest)
             tilt(looks, seen, self._log_factors(seen), part, room.share, rest)
             answers = [
-                Answer(seen.item[b, :n].copy(), room.share[b, :n].copy(), _others(looks, seen, rest, b))
+                _ordered(seen.item[b, :n], room.share[b, :n], _others(looks, seen, rest, b))
                 for b, n in enumerate(seen.n.tolist())
             ]
         finally:
@@ -121,12 +122,12 @@ class FastMixture:
         if histories.against is not None:
             for b in np.flatnonzero(histories.against.lengths):
                 one = answers[b]
-                averse = _Averse(one.share, histories.select([b]), now_us[b : b + 1])
-                answers[b] = replace(one, share=self._averted(averse, one.item, one.share), averse=averse)
+                averse = _Averse(one.item, one.share, histories.select([b]), now_us[b : b + 1])
+                answers[b] = _ordered(one.item, self._averted(averse, one.item, one.share), one.others, averse)
         return answers
 
     def shares(self, answer: Answer, items: NDArray[np.integer[Any]]) -> Float32s:
-        """What each source adds to p of any `items` [n], each once, to the user of an answer: [n, S].
+        """What each source adds to p of any `items` [n] to the user of an answer: [n, S].
 
         Raises IndexError for an item that there is not: compiled loops do not look.
         """
@@ -134,21 +135,23 @@ class FastMixture:
         if len(items) and not 0 <= items.min() <= items.max() < n_items:
             raise IndexError(f"items are 0 to {n_items - 1}")
         if answer.averse is None:
-            return self._said(answer, answer.share, items.astype(np.int32))
+            return self._said(answer.others, answer.item, answer.share, items.astype(np.int32))
         every = np.union1d(answer.item, items).astype(np.int32)  # what falls is made up for by all others
-        share = self._averted(answer.averse, every, self._said(answer, answer.averse.said, every))
+        said = self._said(answer.others, answer.averse.item, answer.averse.said, every)
+        share = self._averted(answer.averse, every, said)
         return share[np.searchsorted(every, items)]
 
-    def _said(self, answer: Answer, share: Float32s, items: Int32s) -> Float32s:
+    def _said(self, others: Others, candidates: Int32s, share: Float32s, items: Int32s) -> Float32s:
         out = np.zeros((len(items), share.shape[1]), np.float32)
         try:
-            position = self._marks.get_nowait()
+            marks = self._marks.get_nowait()
         except queue.Empty:
-            position = np.full(len(self.tables.popularity), -1, np.int32)
+            n_items = len(self.tables.popularity)
+            marks = np.empty(n_items, np.int32), np.zeros(n_items // 64 + 1, np.uint64)
         try:
-            say(self.tables, answer.others, self._through, answer.item, share, items, position, out)
+            say(self.tables, others, self._through, candidates, share, items, *marks, out)
         finally:
-            self._marks.put(position)
+            self._marks.put(marks)
         return out
 
     def _averted(self, averse: _Averse, items: Int32s, said: Float32s) -> Float32s:
@@ -251,6 +254,11 @@ def _of(seen: Seen, n_users: int, n_looks: int) -> Seen:
         seen.chosen[:n_looks],
         seen.features[:n_looks],
     )
+
+
+def _ordered(item: Int32s, share: Float32s, others: Others, averse: _Averse | None = None) -> Answer:
+    order = np.argsort(-share.sum(axis=1), kind="stable")
+    return Answer(item[order], share[order], others, averse)
 
 
 def _others(looks: Looks, seen: Seen, rest: Float32s, user: int) -> Others:
