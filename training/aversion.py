@@ -11,6 +11,7 @@ times less probable for one dislike of weight 1; `near` is learned from what use
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,20 +34,39 @@ def averted(
     p: Float32s, histories: Histories, now_us: Int64s, likeness: Likeness, near: float, items: Int64s | None = None
 ) -> Float32s:
     """p' of p [B, M], in place; M are `items` (None: the whole catalog)."""
-    for row, disliked, strength in _who_dislikes(histories, now_us):
-        place, known = disliked, np.ones(len(disliked), np.bool_)
-        if items is not None:
-            place = np.minimum(np.searchsorted(items, disliked), max(len(items) - 1, 0)).astype(np.int32)
-            known = items[place] == disliked
-        reaching = strongest_of(strength, REACHING)
-        alike = np.maximum(likeness.between(items, disliked[reaching]), 0) ** 2
-        alike[place[reaching][known[reaching]], np.flatnonzero(known[reaching])] = 0
-        push = near * (alike @ strength[reaching].astype(np.float32))
-        push[place[known]] += OWN * strength[known].astype(np.float32)
-        left = p[row].astype(np.float64) * np.exp(-np.minimum(push, MOST).astype(np.float64))
-        elsewhere = 0.0 if items is None else max(1 - float(p[row].sum(dtype=np.float64)), 0.0)
-        p[row] = left / max(left.sum() + elsewhere, np.finfo(np.float32).tiny)
+    for row, dislikes in who_dislikes(histories, now_us):
+        left = left_of(dislikes, likeness, near, items)
+        p[row] = p[row] * left / mass_left(p[row], left, is_whole=items is None)
     return p
+
+
+class Dislikes(NamedTuple):
+    """Of one user: the items [D], ascending, and how strong each dislike is, [D]."""
+
+    item: Int32s
+    strength: Float64s
+
+
+def left_of(dislikes: Dislikes, likeness: Likeness, near: float, items: Int64s | None = None) -> Float64s:
+    """e^(-push), float64 [M], of `items`, ascending (None: the whole catalog)."""
+    disliked, strength = dislikes
+    place, known = disliked, np.ones(len(disliked), np.bool_)
+    if items is not None:
+        place = np.minimum(np.searchsorted(items, disliked), max(len(items) - 1, 0)).astype(np.int32)
+        known = items[place] == disliked if len(items) else np.zeros(len(disliked), np.bool_)
+    reaching = strongest_of(strength, REACHING)
+    alike = np.maximum(likeness.between(items, disliked[reaching]), 0) ** 2
+    alike[place[reaching][known[reaching]], np.flatnonzero(known[reaching])] = 0
+    push = near * (alike @ strength[reaching].astype(np.float32))
+    push[place[known]] += OWN * strength[known].astype(np.float32)
+    left: Float64s = np.exp(-np.minimum(push, MOST).astype(np.float64))
+    return left
+
+
+def mass_left(p: Float32s, left: Float64s, *, is_whole: bool) -> float:
+    """Z, from p [M] and e^(-push) [M] of the whole catalog, or of some items: the others stay as they are."""
+    elsewhere = 0.0 if is_whole else max(1 - float(p.sum(dtype=np.float64)), 0.0)
+    return max(float(p @ left) + elsewhere, float(np.finfo(np.float32).tiny))
 
 
 def standing(histories: Histories, now_us: Int64s) -> tuple[Int64s, Int32s, Float64s]:
@@ -62,10 +82,11 @@ def standing(histories: Histories, now_us: Int64s) -> tuple[Int64s, Int32s, Floa
     return (pairs // n)[total > 0], (pairs % n)[total > 0].astype(np.int32), total[total > 0]
 
 
-def _who_dislikes(histories: Histories, now_us: Int64s) -> Iterator[tuple[int, Int32s, Float64s]]:
+def who_dislikes(histories: Histories, now_us: Int64s) -> Iterator[tuple[int, Dislikes]]:
+    """Rows, and their dislikes that stand as of `now_us` [B]."""
     row, item, strength = standing(histories, now_us)
     for start, end in zip(*_runs(row), strict=True):
-        yield int(row[start]), item[start:end], strength[start:end]
+        yield int(row[start]), Dislikes(item[start:end], strength[start:end])
 
 
 def _runs(values: Int64s) -> tuple[list[int], list[int]]:

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graph.arrays import Bools, Float32s, Int32s, Int64s, UInt64s
+from graph.arrays import Bools, Float32s, Float64s, Int32s, Int64s, UInt64s
 from graph.histories import Histories, histories_from_arrays, joined
 from graph.memories.incidence import users_by_items
 from graph.memories.recall import history_weights
 from graph.ranges import offsets_of
-from training.aversion import averted
+from training.aversion import Dislikes, left_of, mass_left, who_dislikes
 from training.fast.cells import Cells, cells_of
 from training.fast.look import Looks, Scratch, Seen, look, scratch_for, tilt
 from training.fast.say import Others, say
@@ -30,8 +30,6 @@ STRONGEST = 400
 """Items of the net, and of memories and popularity together, that become candidates, beside those of the history."""
 BATCH = 32
 """Users at once."""
-
-_LEAST = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +56,12 @@ class Answer:
 
 
 class _Averse(NamedTuple):
-    """Of one user with dislikes: candidates, and what was said of them before these were seen."""
+    """Of one user with dislikes: candidates, what was said of them before these were seen, and what p is divided by."""
 
     item: Int32s
     said: Float32s
-    history: Histories
-    now_us: Int64s
+    dislikes: Dislikes
+    mass_left: float
 
 
 class _Room(NamedTuple):
@@ -119,11 +117,8 @@ class FastMixture:
             ]
         finally:
             self._rooms.put(room)
-        if histories.against is not None:
-            for b in np.flatnonzero(histories.against.lengths):
-                one = answers[b]
-                averse = _Averse(one.item, one.share, histories.select([b]), now_us[b : b + 1])
-                answers[b] = _ordered(one.item, self._averted(averse, one.item, one.share), one.others, averse)
+        for b, dislikes in who_dislikes(histories, now_us):
+            answers[b] = self._averted(answers[b], dislikes)
         return answers
 
     def shares(self, answer: Answer, items: NDArray[np.integer[Any]]) -> Float32s:
@@ -134,12 +129,11 @@ class FastMixture:
         n_items = len(self.tables.popularity)
         if len(items) and not 0 <= items.min() <= items.max() < n_items:
             raise IndexError(f"items are 0 to {n_items - 1}")
-        if answer.averse is None:
-            return self._said(answer.others, answer.item, answer.share, items.astype(np.int32))
-        every = np.union1d(answer.item, items).astype(np.int32)  # what falls is made up for by all others
-        said = self._said(answer.others, answer.averse.item, answer.averse.said, every)
-        share = self._averted(answer.averse, every, said)
-        return share[np.searchsorted(every, items)]
+        wanted, averse = items.astype(np.int32), answer.averse
+        if averse is None:
+            return self._said(answer.others, answer.item, answer.share, wanted)
+        said = self._said(answer.others, averse.item, averse.said, wanted)
+        return said * (self._left(averse.dislikes, wanted) / averse.mass_left).astype(np.float32)[:, None]
 
     def _said(self, others: Others, candidates: Int32s, share: Float32s, items: Int32s) -> Float32s:
         out = np.zeros((len(items), share.shape[1]), np.float32)
@@ -154,21 +148,18 @@ class FastMixture:
             self._marks.put(marks)
         return out
 
-    def _averted(self, averse: _Averse, items: Int32s, said: Float32s) -> Float32s:
-        """`said` [n, S] of items [n], once what is disliked has fallen."""
-        order = np.argsort(items)
-        before, mixture = said.sum(axis=1)[order], self.mixture
-        after = averted(
-            before[None].copy(),
-            averse.history,
-            averse.now_us,
-            mixture.net.likeness,
-            mixture.near,
-            items[order].astype(np.int64),
-        )[0]
-        share = said.copy()
-        share[order] *= (after / np.maximum(before, _LEAST))[:, None]
-        return share
+    def _averted(self, answer: Answer, dislikes: Dislikes) -> Answer:
+        """Once what is disliked has fallen."""
+        left = self._left(dislikes, answer.item)
+        averse = _Averse(answer.item, answer.share, dislikes, mass_left(answer.p, left, is_whole=False))
+        share = answer.share * (left / averse.mass_left).astype(np.float32)[:, None]
+        return _ordered(answer.item, share, answer.others, averse)
+
+    def _left(self, dislikes: Dislikes, items: Int32s) -> Float64s:
+        """e^(-push) of items in any order, [n]."""
+        ascending, place = np.unique(items, return_inverse=True)
+        left = left_of(dislikes, self.mixture.net.likeness, self.mixture.near, ascending.astype(np.int64))
+        return left[place]
 
     def _take_room(self) -> _Room:
         try:
