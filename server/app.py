@@ -123,7 +123,7 @@ class App:
         rpcs: Any = Rpcs(self._threads)
         interest = InterestServicer(self._models.current, self._known, self._batches, self._threads)
         events = EventServicer(self._writer, self._streams, self._threads)
-        _add_services(rpcs, self._database, self._models, interest, events)
+        _add_services(rpcs, self._threads, self._database, self._models, interest, events)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, rpcs)
         names = (*_NEED_A_MODEL, *_ALWAYS, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # it has no types
@@ -185,10 +185,15 @@ def start(settings: Settings) -> App:
 
 
 def _add_services(
-    server: Any, database: Database, models: Models, interest: InterestServicer, events: EventServicer
+    server: Any,
+    threads: futures.Executor,
+    database: Database,
+    models: Models,
+    interest: InterestServicer,
+    events: EventServicer,
 ) -> None:
     interest_pb2_grpc.add_InterestServiceServicer_to_server(interest, server)
-    similarity_pb2_grpc.add_SimilarityServiceServicer_to_server(SimilarityServicer(models.current), server)
+    similarity_pb2_grpc.add_SimilarityServiceServicer_to_server(SimilarityServicer(models.current, threads), server)
     segment_pb2_grpc.add_SegmentServiceServicer_to_server(SegmentServicer(models), server)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(models), server)
     event_pb2_grpc.add_EventServiceServicer_to_server(events, server)

@@ -50,10 +50,11 @@ def load_revision(path: Path) -> Revision:
     pairs = np.stack([table.row, table.col]).astype(np.int32)
     ancestors = ancestors_matrix(pairs, artifact.category_parent, len(artifact.items))
     n_users, interests, dim = artifact.user_vectors.shape
+    fast = FastMixture.of(artifact.mixture, now_us())
     return Revision(
         artifact=artifact,
-        fast=FastMixture.of(artifact.mixture, now_us()),
-        items=make_index(artifact.item_vectors),
+        fast=fast,
+        items=make_index(artifact.item_vectors, fast.cells),
         categories=make_index(artifact.category_vectors),
         users=make_index(artifact.user_vectors.reshape(n_users * interests, dim)),
         ancestors=sparse.csr_array(ancestors, dtype=np.float32),

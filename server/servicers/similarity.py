@@ -1,8 +1,10 @@
 """SimilarityService: what is near to what, by the cosine of the net's vectors."""
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
 
-import grpc
 import numpy as np
 from penchant.v1 import common_pb2 as common
 from penchant.v1 import similarity_pb2 as pb
@@ -15,6 +17,9 @@ from server.convert import timestamp
 from server.engine import Engine, Kind, Past
 from server.servicers.filters import read_filter
 
+if TYPE_CHECKING:
+    from server.border import Context
+
 KINDS: dict[int, Kind] = {
     common.ENTITY_KIND_USER: "user",
     common.ENTITY_KIND_ITEM: "item",
@@ -23,10 +28,18 @@ KINDS: dict[int, Kind] = {
 
 
 class SimilarityServicer(SimilarityServiceServicer):
-    def __init__(self, engine: Callable[[], Engine]) -> None:
-        self._engine = engine
+    """What has to wait for the store, or to compare with all that a filter lets through, does so in `threads`."""
 
-    def FindSimilar(self, request: pb.FindSimilarRequest, context: grpc.ServicerContext) -> pb.FindSimilarResponse:
+    def __init__(self, engine: Callable[[], Engine], threads: Executor) -> None:
+        self._engine = engine
+        self._threads = threads
+
+    async def FindSimilar(self, request: pb.FindSimilarRequest, context: "Context") -> pb.FindSimilarResponse:
+        if request.WhichOneof("source") == "user" or request.HasField("filter"):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._find, request)
+        return self._find(request)
+
+    def _find(self, request: pb.FindSimilarRequest) -> pb.FindSimilarResponse:
         target = read_kind(request.target, "target")
         k = limits.check_k(request.k)
         engine = self._engine()
