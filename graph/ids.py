@@ -19,7 +19,9 @@ from graph.storage.errors import BadInputError
 UNKNOWN = -1
 
 _FEW = 256
-"""Up to so many ids a Python dict answers sooner than Arrow, which hashes the whole map anew at each call."""
+_FEW_OF = 16
+"""Up to so many ids, or one in so many of the map, a Python dict answers sooner than Arrow, which hashes the whole map
+anew at each call."""
 
 
 _DENSE = 8
@@ -64,8 +66,8 @@ class IdMap:
         return IdMap(external, np.concatenate([self.surrogate, later.surrogate]))
 
     def index_of(self, externals: Sequence[str] | pa.Array | npt.NDArray[Any]) -> Int32s:
-        """int32 [n], -1 where unknown. One id costs a dict look-up, a million one Arrow hash join."""
-        if len(externals) <= _FEW:
+        """int32 [n], -1 where unknown. A few cost a dict look-up each, a million one Arrow hash join."""
+        if len(externals) <= max(_FEW, len(self) // _FEW_OF):
             values = externals.to_pylist() if isinstance(externals, pa.Array) else externals
             find = self._index.get
             return np.array([find(value, UNKNOWN) for value in values], np.int32)

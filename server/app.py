@@ -195,7 +195,7 @@ def _add_services(
     interest_pb2_grpc.add_InterestServiceServicer_to_server(interest, server)
     similarity_pb2_grpc.add_SimilarityServiceServicer_to_server(SimilarityServicer(models.current, threads), server)
     segment_pb2_grpc.add_SegmentServiceServicer_to_server(SegmentServicer(models), server)
-    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(models), server)
+    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(models, threads), server)
     event_pb2_grpc.add_EventServiceServicer_to_server(events, server)
     catalog_pb2_grpc.add_CatalogServiceServicer_to_server(CatalogServicer(database), server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(database), server)

@@ -13,7 +13,7 @@ from training.fast.cells import Cells, cells_of
 from training.fast.nearest import nearest
 
 EXACT_UP_TO = 10_000
-"""Vectors; below this a matrix product takes a tenth of a millisecond, and nothing is gained by being less than exact."""
+"""Vectors; below this a matrix product takes a tenth of a millisecond, and being less than exact gains nothing."""
 LOOKED_AT = 0.03
 """Share of the cells that are looked into: of 70,000 learned vectors they hold .992 of the nearest 100."""
 LOOKED_AT_PER_NEIGHBOUR = 20

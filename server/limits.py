@@ -5,6 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from graph.storage.errors import BadInputError
 
 MAX_K = 1_000
@@ -47,6 +50,12 @@ def check_id(value: str, field: str) -> str:
     if _CONTROL.search(value):
         raise BadInputError(f"{field} holds control characters; an id has none.", field=field, reason="INVALID_ID")
     return value
+
+
+def check_unknown(values: Sequence[str], known: NDArray[np.bool_], field: str) -> None:
+    """`check_ids` of those that are not `known` [n]: what the server has heard of is an id."""
+    for row in np.flatnonzero(~known).tolist():
+        check_id(values[row], f"{field}[{row}]")
 
 
 def check_ids(values: Sequence[str], field: str) -> list[str]:

@@ -1,8 +1,10 @@
 """EmbeddingService: the net's vectors, a few by name or all as a stream that can be resumed."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import grpc
 import numpy as np
@@ -10,16 +12,19 @@ from penchant.v1 import embedding_pb2 as pb
 from penchant.v1.embedding_pb2_grpc import EmbeddingServiceServicer
 from penchant.vectors import checksum, encode
 
-from graph.arrays import Float32s
+from graph.arrays import Bools, Float32s
 from graph.storage.errors import BadInputError
 from graph.storage.times import now_us
 from graph.storage.users import count_users, list_users
 from server import limits, tokens
 from server.convert import timestamp, wants_half
-from server.engine import Engine
+from server.engine import Engine, Kind
 from server.reload import Models
 from server.servicers.similarity import read_kind
 from server.tokens import Place
+
+if TYPE_CHECKING:
+    from server.border import Context
 
 CHUNK_BYTES = 512 * 1_024
 """Chunks of 0.25 to 1 MB stream fastest; smaller ones pay per message, larger ones in memory."""
@@ -39,23 +44,31 @@ class Part:
 
 
 class EmbeddingServicer(EmbeddingServiceServicer):
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    """Users are read from the store, which is done in `threads`."""
 
-    def BatchGetEmbeddings(
-        self, request: pb.BatchGetEmbeddingsRequest, context: grpc.ServicerContext
+    def __init__(self, models: Models, threads: Executor) -> None:
+        self._models = models
+        self._threads = threads
+
+    async def BatchGetEmbeddings(
+        self, request: pb.BatchGetEmbeddingsRequest, context: "Context"
     ) -> pb.BatchGetEmbeddingsResponse:
         kind = read_kind(request.kind, "kind")
+        if kind == "user":
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._few, request, kind)
+        return self._few(request, kind)
+
+    def _few(self, request: pb.BatchGetEmbeddingsRequest, kind: Kind) -> pb.BatchGetEmbeddingsResponse:
         half = wants_half(request.element_type)
         limits.check_count(request.ids, "ids", limits.MAX_EMBEDDING_IDS)
-        ids = limits.check_ids(request.ids, "ids")
+        ids = list(request.ids)
         engine = self._models.current()
         manifest = engine.revision.artifact.manifest
         answer = pb.BatchGetEmbeddingsResponse(
             vector_space=manifest.vector_space, model_version=manifest.version, as_of=timestamp(manifest.as_of)
         )
         if kind == "user":
-            past = engine.past(ids)
+            past = engine.past(limits.check_ids(ids, "ids"))
             answer.history_as_of.CopyFrom(timestamp(past.as_of_us))
             vectors, weights = engine.user_vectors(past)
             present = np.asarray(vectors.any(axis=2))
@@ -64,13 +77,11 @@ class EmbeddingServicer(EmbeddingServiceServicer):
             answer.weights.extend(weights[present].tolist())
         else:
             index = engine.ids(kind).index_of(ids)
-            vectors = np.asarray(engine.vectors(kind)[np.maximum(index, 0)])[:, None]
+            limits.check_unknown(ids, index >= 0, "ids")
+            vectors = np.asarray(engine.vectors(kind)).take(np.maximum(index, 0), axis=0)[:, None]
             present = vectors.any(axis=2) & (index >= 0)[:, None]
             newer = engine.live.newer_items if kind == "item" else engine.live.newer_categories
-            answer.statuses.extend(
-                pb.EMBEDDING_STATUS_NOT_IN_REVISION if value in newer else _status(is_known, has_vector)
-                for value, is_known, has_vector in zip(ids, (index >= 0).tolist(), present[:, 0].tolist(), strict=True)
-            )
+            answer.statuses.extend(_statuses(ids, index >= 0, present[:, 0], newer))
         answer.vector_counts.extend(present.sum(axis=1).tolist())
         _check_size(int(present.sum()) * manifest.dim * (2 if half else 4), len(ids))
         answer.vectors.CopyFrom(encode(vectors[present], half=half))
@@ -107,6 +118,17 @@ class EmbeddingServicer(EmbeddingServiceServicer):
                 model_version=manifest.version,
                 as_of=timestamp(place.as_of_us),
             )
+
+
+def _statuses(
+    ids: list[str], known: Bools, present: Bools, newer: frozenset[str]
+) -> "Iterable[pb.EmbeddingStatus.ValueType]":
+    if present.all():
+        return [pb.EMBEDDING_STATUS_OK] * len(ids)
+    return (
+        pb.EMBEDDING_STATUS_NOT_IN_REVISION if value in newer else _status(is_known, has_vector)
+        for value, is_known, has_vector in zip(ids, known.tolist(), present.tolist(), strict=True)
+    )
 
 
 def _status(is_known: bool, has_vector: bool) -> pb.EmbeddingStatus.ValueType:

@@ -162,10 +162,10 @@ class InterestServicer(InterestServiceServicer):
 
 def _statuses(engine: Engine, items: Sequence[str], known: Bools) -> "list[pb.ScoreStatus.ValueType]":
     """Raises BadInputError for what cannot be an id; what the revision knows is one."""
+    limits.check_unknown(items, known, "items")
     statuses: list[pb.ScoreStatus.ValueType] = [pb.SCORE_STATUS_OK] * len(items)
     for row in np.flatnonzero(~known).tolist():
-        item = limits.check_id(items[row], f"items[{row}]")
-        is_newer = item in engine.live.newer_items
+        is_newer = items[row] in engine.live.newer_items
         statuses[row] = pb.SCORE_STATUS_NOT_IN_REVISION if is_newer else pb.SCORE_STATUS_UNKNOWN_ITEM
     return statuses
 
