@@ -82,14 +82,13 @@ _OPTIONS = (
     # A client that vanished without a word would hold its stream's place for hours.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.so_reuseport", 0),
 )
 
 
 class App:
     """A started server. `port` is the one that was bound, also where 0 was asked for."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, *, share_port: bool = False) -> None:
         self._database = database
         self._is_stopped = False
         self._loop = EventLoop()
@@ -107,7 +106,7 @@ class App:
         self._streams = Streams(self._writer, self._threads)
         self._batches = Batcher(partial(answer_together, self._known), most=BATCH)
         try:
-            self._server, self.port = self._loop.run(self._build(settings.listen))
+            self._server, self.port = self._loop.run(self._build(settings.listen, share_port))
         except BaseException:
             self._loop.close()
             raise
@@ -118,7 +117,7 @@ class App:
         self._models.start()
         self._loop.run(self._server.start())
 
-    async def _build(self, listen: str) -> tuple[grpc.aio.Server, int]:
+    async def _build(self, listen: str, share_port: bool) -> tuple[grpc.aio.Server, int]:
         """A server belongs to the loop in which it is made."""
         rpcs: Any = Rpcs(self._threads)
         interest = InterestServicer(self._models.current, self._known, self._batches, self._threads)
@@ -129,7 +128,7 @@ class App:
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # it has no types
             reflection.aio.ReflectionServicer(names), rpcs
         )
-        server = grpc.aio.server(handlers=[rpcs], options=_OPTIONS)
+        server = grpc.aio.server(handlers=[rpcs], options=(*_OPTIONS, ("grpc.so_reuseport", int(share_port))))
         try:
             return server, server.add_insecure_port(listen)
         except RuntimeError as error:
@@ -173,12 +172,12 @@ class App:
         self._loop.run(report())
 
 
-def start(settings: Settings) -> App:
+def start(settings: Settings, *, share_port: bool = False) -> App:
     """Raises SchemaError for a database that this version cannot run on, BadInputError for an unusable address."""
     database = Database(settings.database_url)
     try:
         database.require_schema()
-        return App(settings, database)
+        return App(settings, database, share_port=share_port)
     except BaseException:
         database.close()
         raise

@@ -17,7 +17,9 @@ from server.benchmark import mount_benchmark
 from server.config_command import config_command
 from server.demo.command import demo_command
 from server.logs import set_up_logging
+from server.serving import serve_until
 from server.settings_flags import with_settings
+from server.workers import serve_with_workers
 from training.cli import models_app, refresh_command, train_command
 from training.evaluation.cli import evaluate_command
 from training.evaluation.cross_cli import cross_validate_command
@@ -47,30 +49,23 @@ mount_benchmark(app)
 @with_settings
 def serve_command(flags: dict[str, Any]) -> None:
     """Answers over gRPC until SIGTERM or Ctrl-C; calls in flight then finish."""
-    from server.app import start  # loads torch, which no other command line should wait for
+    stopping = threading.Event()
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    def announce(port: int) -> None:
+        typer.echo(f"penchant serves on {settings.listen.rsplit(':', 1)[0]}:{port}")
 
     with explained():
         settings = Settings(**flags)
-        set_up_logging(settings.log_level)
-        _limit_threads(settings.threads)
-        stopping = threading.Event()
-
-        def stop(signum: int, frame: FrameType | None) -> None:
-            stopping.set()
-
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        server = start(settings)
-        typer.echo(f"penchant serves on {settings.listen.rsplit(':', 1)[0]}:{server.port}")
-        stopping.wait()
-        server.stop(settings.grace_s)
-
-
-def _limit_threads(threads: int) -> None:
-    """One call must not take all cores from the others, so its tensor work runs on one thread unless told otherwise."""
-    import torch
-
-    torch.set_num_threads(threads or 1)
+        if settings.workers > 1:
+            set_up_logging(settings.log_level)
+            serve_with_workers(settings, stopping, announce)
+        else:
+            serve_until(settings, stopping.wait, announce)
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     database_url: str = Field("sqlite:///penchant.db", description="SQLAlchemy URL of the store")
     artifacts: Path = Field(Path("artifacts"), description="folder of the published models")
     listen: str = Field("127.0.0.1:50051", description="address that `penchant serve` binds, port 0 takes a free one")
+    workers: int = Field(1, ge=1, le=256, description="processes that serve on one port; each does what one core can")
     threads: int = Field(
         0, ge=0, description="threads for tensor work, 0 = as many as cores; of each call when serving, 0 = one"
     )

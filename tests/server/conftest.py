@@ -290,12 +290,12 @@ def eventually() -> Callable[..., None]:
 
 
 @pytest.fixture
-def serve() -> "Iterator[Callable[[World], tuple[subprocess.Popen[str], str]]]":
-    """Starts `penchant serve` over a world: the process and its address."""
+def serve() -> "Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]":
+    """Starts `penchant serve` over a world, with more arguments if need be: the process and its address."""
     started: list[subprocess.Popen[str]] = []
 
-    def one(world: World) -> "tuple[subprocess.Popen[str], str]":
-        started.append(start_process(world))
+    def one(world: World, *arguments: str) -> "tuple[subprocess.Popen[str], str]":
+        started.append(start_process(world, *arguments))
         return started[-1], address_of(started[-1])
 
     yield one
