@@ -104,7 +104,9 @@ class App:
             on_written=self._known.forget,
         )
         self._streams = Streams(self._writer, self._threads)
-        self._batches = Batcher(partial(answer_together, self._known), most=BATCH)
+        self._batches = Batcher(
+            partial(answer_together, self._known), most=BATCH, patience_s=settings.patience_ms / 1_000
+        )
         try:
             self._server, self.port = self._loop.run(self._build(settings.listen, share_port))
         except BaseException:

@@ -1,22 +1,28 @@
 """What is asked while other questions are being answered waits, and is answered together.
 
 A batch of sixteen costs little more than three questions by themselves. Nobody waits for a batch to fill: who comes
-first is answered at once, with all that wait by then.
+first is answered at once, with all that wait by then. Where more is asked than can be answered, whoever would wait too
+long is sent away at once: an answer that comes too late costs as much as one in time.
 """
 
 import asyncio
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
 
-from graph.storage.errors import PenchantError, StoppingError
+from graph.storage.errors import BusyError, PenchantError, StoppingError
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
+
+LATEST = 0.2
+"""Weight of the latest batch in what a question takes."""
 
 log = structlog.get_logger("penchant.server")
 
@@ -31,9 +37,15 @@ class _Asked(Generic[Question, Answer]):
 class Batcher(Generic[Question, Answer]):
     """One thread, which answers up to `most` questions at a time with `work`, one answer each."""
 
-    def __init__(self, work: Callable[[Sequence[Question]], Sequence[Answer]], *, most: int) -> None:
+    def __init__(
+        self, work: Callable[[Sequence[Question]], Sequence[Answer]], *, most: int, patience_s: float = math.inf
+    ) -> None:
+        """patience_s: who would have to wait longer is sent away."""
         self._work = work
         self._most = most
+        self._patience_s = patience_s
+        self._each_s = 0.0
+        """What a question took of late."""
         self._waiting: queue.SimpleQueue[_Asked[Question, Answer] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="answer-batches", daemon=True)
         self._stopped = False
@@ -42,9 +54,14 @@ class Batcher(Generic[Question, Answer]):
         self._thread.start()
 
     async def ask(self, question: Question) -> Answer:
-        """Raises what `work` raises. Who is no longer waiting when the turn comes is passed over."""
+        """Raises what `work` raises. Who is no longer waiting when the turn comes is passed over.
+
+        Raises BusyError for whom it would take too long, StoppingError after `stop`.
+        """
         if self._stopped:
             raise StoppingError("The server is stopping.", hint="Ask another, or again later.")
+        if self._waiting.qsize() * self._each_s > self._patience_s:
+            raise BusyError("More is asked than this server can answer.", hint="Ask again as told, or another server.")
         loop = asyncio.get_running_loop()
         asked = _Asked[Question, Answer](question, loop.create_future(), loop)
         self._waiting.put(asked)
@@ -70,6 +87,7 @@ class Batcher(Generic[Question, Answer]):
     def _answer(self, batch: Sequence[_Asked[Question, Answer]]) -> None:
         if not batch:
             return
+        began = time.monotonic()
         try:
             answers = self._work([asked.question for asked in batch])
         except Exception as error:  # whatever it is, those who ask are told, and others are still answered
@@ -81,6 +99,8 @@ class Batcher(Generic[Question, Answer]):
                 self._tell(batch, [error] * len(batch))
             return
         self._tell(batch, answers)
+        took_s = (time.monotonic() - began) / len(batch)
+        self._each_s += LATEST * (took_s - self._each_s)
 
     @staticmethod
     def _tell(batch: Sequence[_Asked[Question, Answer]], answers: "Sequence[Answer | Exception]") -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from graph.storage.errors import StoppingError, StoreUnavailableError
+from graph.storage.errors import BusyError, StoppingError, StoreUnavailableError
 from server.batcher import Batcher
 from tests.server.in_a_loop import in_a_loop
 
@@ -97,6 +97,26 @@ async def test_a_store_that_is_away_is_told_to_all_and_the_next_are_answered() -
         assert all(isinstance(one, StoreUnavailableError) for one in found_out[1:])
         assert work.batches == [[1], [2, 13]]  # nobody asks a store that is away once more for each
         assert await found.ask(5) == 10
+
+
+@in_a_loop
+async def test_who_would_wait_too_long_is_sent_away_and_later_ones_are_answered() -> None:
+    work = Work()
+    found: Batcher[int, int] = Batcher(work, most=1, patience_s=1.0)
+    found.start()
+    work.may.set()
+    assert await found.ask(1) == 2
+    found._each_s = 0.3  # as if it had taken so long
+    work.may.clear()
+    work.begun.clear()
+    tasks = await asked_behind(found, work, [2, 3, 4, 5, 6])  # four wait: 1.2 s
+    with pytest.raises(BusyError):
+        await found.ask(7)
+    work.may.set()
+    assert await asyncio.gather(*tasks) == [4, 6, 8, 10, 12]
+    assert found._each_s < 0.3
+    assert await found.ask(8) == 16
+    found.stop()
 
 
 @in_a_loop
