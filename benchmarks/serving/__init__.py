@@ -6,4 +6,6 @@ world.py     a made-up shop of that size with a trained model, kept in the folde
 bare.py      a server with one empty rpc, three ways: threads, asyncio, asyncio over uvloop
 closed.py    a closed loop: so many callers, each asks again as soon as it has its answer
 questions.py what is asked of penchant's server
+open.py      an open loop: calls that come when they come
+endurance.py minutes at 70 % of the capacity, and what happens at 200 % (a command of its own)
 """

@@ -43,9 +43,10 @@ def main() -> None:
         for kind in KINDS:
             with bare(kind) as target:
                 found.setdefault(f"empty, {kind}", []).append(ask(target, NOTHING, **how))
-        with world.serve() as target:
-            for question in asked:
-                found.setdefault(question.name, []).append(ask(target, question, **how))
+        for flags in {question.serve: None for question in asked}:
+            with world.serve(*flags) as target:
+                for question in (each for each in asked if each.serve == flags):
+                    found.setdefault(question.name, []).append(ask(target, question, **how))
     show(found, arguments.folder / "serving.json")
 
 

@@ -21,6 +21,8 @@ class Question:
     method: str
     requests: Sequence[Message]
     answer: Callable[[bytes], Any]
+    serve: tuple[str, ...] = ()
+    """How the server is started that is asked."""
 
 
 @dataclass(frozen=True)

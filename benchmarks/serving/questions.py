@@ -1,6 +1,7 @@
 """What is asked of penchant's server, for a user who is always another one and for users who come back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from google.protobuf.empty_pb2 import Empty
@@ -14,6 +15,7 @@ SCORED, RECOMMENDED, SIMILAR, VECTORS = 100, 20, 20, 1_000
 COME_BACK = 64
 """Users who are asked about again and again, where answers may come from memory."""
 REQUESTS = 4_000
+NOTHING_KEPT = ("--known-users-mib", "0")
 
 NOTHING = Question("empty", METHOD, [Empty()], Empty.FromString)
 
@@ -23,9 +25,9 @@ def questions(users: Sequence[str], items: Sequence[str]) -> list[Question]:
     few = users[:COME_BACK]
     similarity = "/penchant.v1.SimilarityService/FindSimilar"
     return [
-        _score("Score, user read", users, items, chance),
+        replace(_score("Score, user read", users, items, chance), serve=NOTHING_KEPT),
         _score("Score, user at hand", few, items, chance),
-        _recommend("Recommend, user read", users),
+        replace(_recommend("Recommend, user read", users), serve=NOTHING_KEPT),
         _recommend("Recommend, user at hand", few),
         Question(
             "FindSimilar",
