@@ -30,6 +30,7 @@ from training.fast.foretell import foretell
 from training.horizon import NEXT_EVENT, Horizon
 from training.interest_weights import supported
 from training.mixture import Ranking, best_of
+from training.mixture_net import strongest_of
 from training.profiles import profiles
 from training.segments import one_vector
 
@@ -172,9 +173,12 @@ class Engine:
         best = place[:k]
         return best_of(answer.item[best], answer.share[best], k)
 
-    def rank(self, past: Past, k: int, allowed: Bools) -> Ranking:
+    def rank(self, answer: Answer, k: int, allowed: Bools) -> Ranking:
         """The best k of one user among all that is `allowed` [V]."""
-        return self.revision.mixture.rank(past.histories, past.as_of_us, k, allowed=allowed)
+        items = np.flatnonzero(allowed)
+        share = self.revision.fast.shares(answer, items)
+        strongest = strongest_of(share.sum(axis=1), k)
+        return best_of(items[strongest], share[strongest], k)
 
     def interests(self, past: Past, k: int) -> Affinities:
         """Categories by share · log lift, so that neither the merely popular nor the merely rare leads."""

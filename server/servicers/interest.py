@@ -107,8 +107,8 @@ class InterestServicer(InterestServiceServicer):
         else:  # what the user has seen is read from the store
             allowed = await self._apart(lambda: engine.allowed(wanted, past))
         ranking = engine.best(known, k, allowed)
-        if ranking is None:  # the whole catalog is put in order
-            ranking = await self._apart(lambda: engine.rank(past, k, allowed))
+        if ranking is None:  # all that is allowed is looked at
+            ranking = await self._apart(lambda: engine.rank(known, k, allowed))
         sources = revision.mixture.sources
         items = revision.artifact.items.externals_of(ranking.items)
         answer = pb.RecommendResponse(
