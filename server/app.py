@@ -1,6 +1,7 @@
 """Wiring only: store, models, servicers, health and reflection become one gRPC server."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent import futures
 from functools import partial
 from typing import Any
@@ -31,7 +32,6 @@ from graph.storage.database import Database
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
 from graph.storage.times import SECOND_US
-from server.batcher import Batcher
 from server.border import Rpcs
 from server.event_loop import EventLoop
 from server.event_writer import EventWriter
@@ -45,9 +45,13 @@ from server.servicers.event_stream import Streams
 from server.servicers.interest import InterestServicer, answer_together
 from server.servicers.model import ModelServicer
 from server.servicers.segment import SegmentServicer
-from server.servicers.server import ServerServicer
+from server.servicers.server import ServerServicer, installed_version
 from server.servicers.similarity import SimilarityServicer
 from server.user_feed import UserFeed
+from server.watch.state import State
+from server.watch.threads import ContextThreads
+from server.watch.vitals import Vitals
+from server.watch.watch import Watch
 from training.fast.answer import BATCH
 
 CALLS_AT_ONCE = 16
@@ -91,8 +95,9 @@ class App:
     def __init__(self, settings: Settings, database: Database, *, share_port: bool = False) -> None:
         self._database = database
         self._is_stopped = False
+        self._watch = Watch(settings, installed_version())
         self._loop = EventLoop()
-        self._threads = futures.ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="call")
+        self._threads = ContextThreads(CALLS_AT_ONCE, thread_name_prefix="call")
         self._health = health.aio.HealthServicer()
         self._models = Models(database, settings.artifacts, on_ready=lambda: self._report(ready=True))
         self._known = KnownUsers(most_bytes=settings.known_users_mib << 20)
@@ -102,13 +107,15 @@ class App:
             unknown_items=settings.unknown_items,
             clock_tolerance_us=round(settings.clock_tolerance_s * SECOND_US),
             on_written=self._known.forget,
+            count=self._watch.count_events,
         )
         self._streams = Streams(self._writer, self._threads)
-        self._batches = Batcher(
-            partial(answer_together, self._known), most=BATCH, patience_s=settings.patience_ms / 1_000
-        )
+        answer = partial(answer_together, self._known)
+        self._batches = self._watch.batches(answer, most=BATCH, patience_s=settings.patience_ms / 1_000)
         try:
             self._server, self.port = self._loop.run(self._build(settings.listen, share_port))
+            state = State(self._models, database, self._known, lambda: self._batches.waiting, self._loop.delay_s)
+            self._watch.bind(state, self._vitals(), self._models)
         except BaseException:
             self._loop.close()
             raise
@@ -118,11 +125,12 @@ class App:
         self._feed.start()
         self._models.start()
         self._loop.run(self._server.start())
+        self._watch.start()
 
     async def _build(self, listen: str, share_port: bool) -> tuple[grpc.aio.Server, int]:
         """A server belongs to the loop in which it is made."""
-        rpcs: Any = Rpcs(self._threads)
-        interest = InterestServicer(self._models.current, self._known, self._batches, self._threads)
+        rpcs: Any = Rpcs(self._threads, self._watch.calls)
+        interest = InterestServicer(self._models.current, self._known, self._batches.ask, self._threads)
         events = EventServicer(self._writer, self._streams, self._threads)
         _add_services(rpcs, self._threads, self._database, self._models, interest, events)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, rpcs)
@@ -145,6 +153,7 @@ class App:
             return
         self._is_stopped = True
         self._loop.run(self._stop(grace_s))
+        self._watch.stop()
         self._writer.stop()
         self._batches.stop()
         self._models.stop()
@@ -160,6 +169,20 @@ class App:
         await asyncio.sleep(0)  # so that no new stream is opened after the others were told
         self._streams.stop()
         await stopped
+
+    @property
+    def watch_port(self) -> int:
+        """Of the address for metrics and probes, 0 where there is none."""
+        return self._watch.port
+
+    def _vitals(self) -> Vitals:
+        threads: dict[str, Callable[[], bool]] = {
+            "batches": lambda: self._batches.is_alive,
+            "events": lambda: self._writer.is_alive,
+            "changes": lambda: self._models.is_alive,
+            "users": lambda: self._feed.is_alive,
+        }
+        return Vitals(self._loop, threads, self._models, self._database, lambda: self._is_stopped)
 
     def _report(self, ready: bool) -> None:
         """SERVING only once a model is loaded; what needs none serves at once."""

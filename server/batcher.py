@@ -53,6 +53,15 @@ class Batcher(Generic[Question, Answer]):
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def waiting(self) -> int:
+        """Questions that no batch has taken yet."""
+        return self._waiting.qsize()
+
     async def ask(self, question: Question) -> Answer:
         """Raises what `work` raises. Who is no longer waiting when the turn comes is passed over.
 

@@ -1,4 +1,4 @@
-"""What happens around every call: undecodable bytes, errors of ours, bugs, a log line.
+"""What happens around every call: undecodable bytes, errors of ours, bugs; whoever watches sees it from outside.
 
 Generated handlers answer undecodable bytes with INTERNAL before any servicer runs, so the deserialiser of every method
 is wrapped here. What is no coroutine runs in a thread, so that it may wait for the store without holding up the loop.
@@ -6,8 +6,6 @@ is wrapped here. What is no coroutine runs in a thread, so that it may wait for 
 
 import asyncio
 import inspect
-import time
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing
@@ -21,6 +19,8 @@ from grpc_status import rpc_status
 
 from graph.storage.errors import BadInputError, PenchantError
 from server.status import build_status, status_of
+from server.watch.call import REQUEST_ID, current_request_id
+from server.watch.calls import Calls
 
 OURS = "/penchant."
 
@@ -38,8 +38,9 @@ class Rpcs(grpc.GenericRpcHandler):
     server as one table, a call is found by one look.
     """
 
-    def __init__(self, threads: Executor) -> None:
+    def __init__(self, threads: Executor, calls: Calls) -> None:
         self._threads = threads
+        self._calls = calls
         self._added: list[grpc.GenericRpcHandler] = []
         self._guarded: dict[str, Handler] = {}
 
@@ -57,23 +58,25 @@ class Rpcs(grpc.GenericRpcHandler):
     def _look_up(self, details: grpc.HandlerCallDetails) -> "Handler | None":
         for one in self._added:
             if (handler := one.service(details)) is not None:
-                return self._guarded.setdefault(details.method, guarded(details.method, handler, self._threads))
+                found = guarded(details.method, handler, self._threads, self._calls)
+                return self._guarded.setdefault(details.method, found)
+        self._calls.unknown()
         return None
 
 
-def guarded(method: str, handler: "Handler", threads: Executor) -> "Handler":
+def guarded(method: str, handler: "Handler", threads: Executor, calls: Calls) -> "Handler":
     """The handler within its border; that of health and reflection as it is, for they mind their own errors."""
     if not method.startswith(OURS):
         return handler
     decode = _decoder(handler.request_deserializer)
     if handler.unary_stream is not None:
-        stream = _guard_stream(method, handler.unary_stream, threads)
+        stream = calls.stream(method, _guard_stream(method, handler.unary_stream, threads))
         return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
     if handler.stream_stream is not None:
-        duplex = _guard_duplex(method, cast("Any", handler.stream_stream))
+        duplex = calls.stream(method, _guard_duplex(method, cast("Any", handler.stream_stream)))
         return grpc.stream_stream_rpc_method_handler(duplex, decode, handler.response_serializer)
     assert handler.unary_unary is not None
-    unary = _guard_unary(method, handler.unary_unary, threads)
+    unary = calls.unary(method, _guard_unary(method, handler.unary_unary, threads))
     return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
 
 
@@ -95,7 +98,6 @@ def _guard_unary(method: str, call: Callable[..., Any], threads: Executor) -> Ca
     waits = inspect.iscoroutinefunction(call)
 
     async def guard(request: Any, context: "Context") -> Any:
-        started = time.perf_counter()
         try:
             _check(request, method)
             if waits:
@@ -104,7 +106,6 @@ def _guard_unary(method: str, call: Callable[..., Any], threads: Executor) -> Ca
                 answer = await asyncio.get_running_loop().run_in_executor(threads, call, request, context)
         except Exception as error:
             await _end(error, method, context)
-        _note(method, started)
         return answer
 
     return guard
@@ -112,7 +113,6 @@ def _guard_unary(method: str, call: Callable[..., Any], threads: Executor) -> Ca
 
 def _guard_stream(method: str, call: Callable[..., Iterator[Any]], threads: Executor) -> Callable[..., Any]:
     async def guard(request: Any, context: "Context") -> AsyncIterator[Any]:
-        started = time.perf_counter()
         try:
             _check(request, method)
             loop, answers, end = asyncio.get_running_loop(), call(request, context), object()
@@ -120,7 +120,6 @@ def _guard_stream(method: str, call: Callable[..., Iterator[Any]], threads: Exec
                 yield answer
         except Exception as error:
             await _end(error, method, context)
-        _note(method, started)
 
     return guard
 
@@ -131,20 +130,14 @@ def _guard_duplex(method: str, call: Callable[..., AsyncGenerator[Any, None]]) -
             async for request in requests:
                 yield _check(request, method)
 
-        started = time.perf_counter()
         try:
             async with aclosing(call(checked(), context)) as answers:
                 async for answer in answers:
                     yield answer
         except Exception as error:
             await _end(error, method, context)
-        _note(method, started)
 
     return guard
-
-
-def _note(method: str, started: float) -> None:
-    log.debug("call", method=method, elapsed_ms=round((time.perf_counter() - started) * 1_000, 2))
 
 
 def _check(request: Any, method: str) -> Any:
@@ -160,14 +153,15 @@ def _check(request: Any, method: str) -> Any:
 
 async def _end(error: Exception, method: str, context: "Context") -> NoReturn:
     """Ends the call with the status that says what was wrong."""
-    request_id = uuid.uuid4().hex[:12]
     if isinstance(error, grpc.aio.AbortError):
         raise error
+    request_id = current_request_id()
     if isinstance(error, PenchantError):
-        log.info("refused", method=method, request_id=request_id, reason=error.reason, message=str(error))
+        log.info("refused", method=method, reason=error.reason, message=str(error))
         status = status_of(error)
     else:
-        log.error("bug", method=method, request_id=request_id, exc_info=error)
+        log.error("bug", method=method, exc_info=error)
         status = build_status(code_pb2.INTERNAL, f"A bug in penchant; the log has it under request {request_id}.", [])
-    await context.abort_with_status(rpc_status.to_status(status))
+    said = rpc_status.to_status(status)
+    await context.abort(said.code, said.details, (*said.trailing_metadata, (REQUEST_ID, request_id)))
     raise AssertionError("abort raises")

@@ -24,6 +24,7 @@ from server.index import Index
 from server.limits import MAX_HISTORY_EVENTS
 from server.live import LiveCatalog
 from server.revision import Revision
+from server.watch.stages import staged
 from training.calibration import Calibrator
 from training.fast.answer import Answer
 from training.fast.foretell import foretell
@@ -109,6 +110,7 @@ class Engine:
 
     # What a user did --------------------------------------------------------------------------------------------
 
+    @staged("store")
     def past(self, users: Sequence[str], *, as_of_us: int | None = None) -> Past:
         """The newest MAX_HISTORY_EVENTS of users, as of now or as of a time before it; unknown users have none."""
         as_of_us = now_us() if as_of_us is None else as_of_us
@@ -138,6 +140,7 @@ class Engine:
 
     # Interest ---------------------------------------------------------------------------------------------------
 
+    @staged("model")
     def known(self, past: Past) -> list[Answer]:
         """What matters to each of at most BATCH users."""
         return self.revision.fast.answer(past.histories, np.full(len(past.users), past.as_of_us))

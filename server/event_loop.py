@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import uvloop
@@ -21,6 +23,13 @@ class EventLoop:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """What the coroutine returns or raises. To be called from any thread but the loop's own."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def delay_s(self, patience_s: float) -> float:
+        """How long it takes to get to what it is given, seconds; at most `patience_s`, as once it is closed."""
+        begun, reached = time.perf_counter(), threading.Event()
+        with suppress(RuntimeError):  # closed
+            self._loop.call_soon_threadsafe(reached.set)
+        return time.perf_counter() - begun if reached.wait(patience_s) else patience_s
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -57,12 +57,16 @@ class EventWriter:
         unknown_items: UnknownItems,
         clock_tolerance_us: int,
         on_written: Callable[[Iterable[str]], None] = lambda users: None,
+        count: Callable[[str, int], None] = lambda outcome, rows: None,
     ) -> None:
-        """on_written: told of the users of events that are durable, before anybody hears that they are."""
+        """on_written: told of the users of events that are durable, before anybody hears that they are.
+        count: told an outcome and how many rows had it, from any thread.
+        """
         self._database = database
         self._on_written = on_written
         self._unknown_items = unknown_items
         self._clock_tolerance_us = clock_tolerance_us
+        self._count = count
         self._waiting: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._held: _Batch | None = None
         """Taken from the queue, but for the group after this one."""
@@ -85,8 +89,17 @@ class EventWriter:
             self._waiting.put(batch)
         return batch.done
 
-    def write(self, events: pa.Table) -> "asyncio.Future[Written]":
-        """`submit`, to be awaited in a loop. Who gives up waiting does not take back what was submitted."""
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def write(self, events: pa.Table, unreadable: int = 0) -> "asyncio.Future[Written]":
+        """`submit`, to be awaited in a loop. Who gives up waiting does not take back what was submitted.
+
+        `unreadable`: rows sent along that are no events; they are counted here and go no further.
+        """
+        if unreadable:
+            self._count("unreadable", unreadable)
         return asyncio.shield(asyncio.wrap_future(self.submit(events)))
 
     def stop(self) -> None:
@@ -137,6 +150,8 @@ class EventWriter:
                 for batch in group:
                     batch.done.set_exception(error)
             return
+        for outcome, rows in written.outcomes.counts().items():
+            self._count(outcome, rows)
         start = 0
         for batch in group:
             end = start + len(batch.events)

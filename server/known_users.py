@@ -47,6 +47,10 @@ class KnownUsers:
         """How many tidings there have been."""
         self._feed_read_at = -FEED_S
 
+    def size(self) -> tuple[int, int]:
+        """Users of whom something is kept, and its bytes."""
+        return len(self._entries), self._bytes
+
     def find(self, engine: Engine, user: str, *, or_stale: bool = False) -> Known | None:
         """What is kept of a user, if it still holds.
 

@@ -1,6 +1,7 @@
 """One JSON line per thing worth knowing, on standard error: standard output says the server's address, once.
 
-Whoever starts the server reads that address from a pipe and then reads no more, so nothing else may go there.
+Whoever starts the server reads that address from a pipe and then reads no more, so nothing else may go there. A line
+that is written for a call, in whichever thread, names its request id, and its trace where one is kept.
 """
 
 import contextlib
@@ -8,20 +9,44 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from server.watch.call import current_call
 
 
 def set_up_logging(level: str) -> None:
-    """`level` as Python's logging names it."""
+    """`level` as Python's logging names it. Warnings of libraries, which use that, become lines of the same kind."""
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*_SHARED, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=lambda *_: _StandardError(),
     )
+    as_lines = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+    )
+    of_libraries = _Lines(logging.WARNING)
+    of_libraries.setFormatter(as_lines)
+    root = logging.getLogger()
+    for before in [each for each in root.handlers if isinstance(each, _Lines)]:
+        root.removeHandler(before)
+    root.addHandler(of_libraries)
+
+
+def _name_call(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+    if (call := current_call()) is not None:
+        line.setdefault("request_id", call.request_id)
+        if call.trace_id:
+            line["trace_id"] = call.trace_id
+    return line
+
+
+_SHARED: tuple[Processor, ...] = (
+    _name_call,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso"),
+    structlog.processors.format_exc_info,
+)
 
 
 class _StandardError:
@@ -33,3 +58,10 @@ class _StandardError:
             sys.stderr.flush()
 
     debug = info = warning = error = critical = msg
+
+
+class _Lines(logging.Handler):
+    """What libraries say through Python's own logging."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _StandardError().msg(self.format(record))

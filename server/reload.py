@@ -21,6 +21,7 @@ from graph.storage.times import now_us
 from server.engine import Engine
 from server.live import read_live_catalog
 from server.revision import load_revision
+from server.watch.feed import Feed
 
 log = structlog.get_logger("penchant.server")
 
@@ -44,6 +45,7 @@ class Models:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._stopping = threading.Event()
         self._follower = Follower(database)
+        self.feed = Feed.of(database)
         self._thread = threading.Thread(target=self._follow, name="follow-changes", daemon=True)
         self._catalog_changed = False
         self._next_try = 0.0
@@ -61,6 +63,10 @@ class Models:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
 
     def current(self) -> Engine:
         """The engine that answers now. ArtifactError where none could be loaded."""
@@ -90,7 +96,9 @@ class Models:
 
     def _look(self) -> None:
         """Notes what changed before acting on it, so that nothing is lost when acting fails."""
-        for change in self._follower.poll():
+        changes = self._follower.poll()
+        self.feed.seen(changes)
+        for change in changes:
             self._catalog_changed |= change.kind == "catalog" and not CATALOG_NAMES.isdisjoint(change.detail)
             if change.kind == "activation":
                 self._next_try = 0.0

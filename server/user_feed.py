@@ -32,6 +32,10 @@ class UserFeed:
         if self._thread.is_alive():
             self._thread.join()
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def _follow(self) -> None:
         while True:
             try:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -23,6 +23,11 @@ OVERTAKEN = frozenset({"23505", "40001", "40P01"})
 """SQLSTATE of unique_violation, serialization_failure and deadlock_detected."""
 
 Result = TypeVar("Result")
+
+
+class Connections(NamedTuple):
+    in_use: int
+    limit: int
 
 
 class Database:
@@ -111,6 +116,11 @@ class Database:
     def explained(self) -> AbstractContextManager[None]:
         """Within it a driver's errors become StoreUnavailableError and SchemaError."""
         return _explained(self)
+
+    def connections(self) -> Connections:
+        """How many connections of the pool are taken, and how many it may open."""
+        pool: Any = self.engine.pool
+        return Connections(pool.checkedout(), pool.size() + pool._max_overflow)
 
     def schema_revision(self) -> str | None:
         """The Alembic revision of the database, None when it holds no penchant schema."""

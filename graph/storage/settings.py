@@ -53,6 +53,18 @@ class Settings(BaseSettings):
     )
     grace_s: float = Field(10, ge=0, description="time that calls in flight get to finish after SIGTERM, seconds")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is worth a log line")
+    slow_call_ms: float = Field(
+        1_000, ge=0, description="calls that take longer get a line at WARNING, milliseconds, 0 = none; streams never"
+    )
+    metrics_listen: str = Field(
+        "", description="address for /metrics, /healthz and /readyz over HTTP, such as 127.0.0.1:9464; empty = none"
+    )
+    otlp_endpoint: str = Field(
+        "", description="OTLP collector that takes traces over gRPC, such as http://localhost:4317; empty = no traces"
+    )
+    trace_ratio: float = Field(
+        0.01, ge=0, le=1, description="share of the calls that are traced, where the caller has not decided"
+    )
 
     @classmethod
     def settings_customise_sources(

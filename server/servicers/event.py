@@ -32,7 +32,7 @@ class EventServicer(EventServiceServicer):
         limits.check_count(request.events, "events", limits.MAX_EVENTS)
         # A row that is no event keeps its place with its reason, and the others are stored without it.
         batch = await asyncio.get_running_loop().run_in_executor(self._threads, read_events, request.events)
-        outcomes, recorded_at = await self._writer.write(batch.table)
+        outcomes, recorded_at = await self._writer.write(batch.table, len(batch.refused))
         answer = pb.RecordEventsResponse(recorded_at=timestamp(recorded_at))
         answer.outcomes.extend(all_rows(request.events, batch.refused, outcomes))
         return answer

@@ -65,7 +65,8 @@ class EventStream:
                 number = _check_number(request, number)
                 limits.check_count(request.events, "events", limits.MAX_EVENTS)
                 batch = await loop.run_in_executor(self._threads, read_events, request.events)
-                self._sent.put_nowait(_Sent(request, batch, self._writer.write(batch.table)))
+                written = self._writer.write(batch.table, len(batch.refused))
+                self._sent.put_nowait(_Sent(request, batch, written))
                 await self._room.acquire()
         except Exception as error:  # whatever it is, the call that answers raises it
             self._sent.put_nowait(error)

@@ -1,7 +1,7 @@
 """InterestService: what one user is interested in."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -16,7 +16,6 @@ from penchant.vectors import encode
 from graph.arrays import Bools, Float32s, Float64s
 from graph.storage.errors import BadInputError
 from server import limits
-from server.batcher import Batcher
 from server.convert import contributions, timestamp
 from server.engine import Affinities, Engine
 from server.known_users import Known, KnownUsers
@@ -57,15 +56,19 @@ class InterestServicer(InterestServiceServicer):
     """Users of whom nothing is kept are put into batches; what has to wait for the store does so in `threads`."""
 
     def __init__(
-        self, engine: Callable[[], Engine], kept: KnownUsers, batches: Batcher[Asked, Known], threads: Executor
+        self,
+        engine: Callable[[], Engine],
+        kept: KnownUsers,
+        ask: Callable[[Asked], Awaitable[Known]],
+        threads: Executor,
     ) -> None:
         self._engine = engine
         self._kept = kept
-        self._batches = batches
+        self._ask = ask
         self._threads = threads
 
     async def _known(self, engine: Engine, user: str) -> Known:
-        return self._kept.find(engine, user) or await self._batches.ask(Asked(engine, user))
+        return self._kept.find(engine, user) or await self._ask(Asked(engine, user))
 
     async def Score(self, request: pb.ScoreRequest, context: "Context") -> pb.ScoreResponse:
         limits.check_id(request.user, "user")

@@ -32,7 +32,7 @@ class ServerServicer(ServerServiceServicer):
     def __init__(self, database: Database, models: Models) -> None:
         self._models = models
         self._schema = database.schema_revision() or ""
-        self._version = _installed_version()
+        self._version = installed_version()
 
     def GetServerInfo(
         self, request: pb.GetServerInfoRequest, context: grpc.ServicerContext
@@ -55,7 +55,7 @@ class ServerServicer(ServerServiceServicer):
         return answer
 
 
-def _installed_version() -> str:
+def installed_version() -> str:
     try:
         return version("penchant")
     except PackageNotFoundError:  # run from a checkout that was not installed

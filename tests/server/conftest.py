@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -189,12 +190,12 @@ class Running:
 
 
 @pytest.fixture
-def run(world: World) -> Iterator[Callable[[], Running]]:
-    """Starts a server in this process over the test's own world, which may be prepared before."""
+def run(world: World) -> Iterator[Callable[..., Running]]:
+    """Starts a server in this process over the test's own world, which may be prepared before; takes settings."""
     running: list[Running] = []
 
-    def start_one() -> Running:
-        app = start(world.settings())
+    def start_one(**chosen: Any) -> Running:
+        app = start(world.settings().model_copy(update=chosen))
         target = f"127.0.0.1:{app.port}"
         opened = Running(app, world, target, PenchantClient(target, deadline_ms=30_000), Database(world.url))
         running.append(opened)

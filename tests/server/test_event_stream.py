@@ -84,7 +84,7 @@ class FakeWriter:
     def __init__(self) -> None:
         self.submitted: list[asyncio.Future[Written]] = []
 
-    def write(self, events: pa.Table) -> "asyncio.Future[Written]":
+    def write(self, events: pa.Table, unreadable: int = 0) -> "asyncio.Future[Written]":
         self.submitted.append(asyncio.get_running_loop().create_future())
         return self.submitted[-1]
 
