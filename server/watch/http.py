@@ -46,6 +46,7 @@ class WatchServer:
         """`answers`: by path, whether all is fine. Raises BadInputError for an address that cannot be bound."""
         self._metrics = make_wsgi_app(registry)
         self._answers = answers
+        self.paths = ["/metrics", *answers]
         self._server = _bind(listen)
         self._server.set_app(self._answer)
         self.port = int(self._server.server_address[1])
@@ -66,7 +67,7 @@ class WatchServer:
             body: Iterable[bytes] = self._metrics(asked, respond)
             return body
         if path not in self._answers:
-            return _say(respond, "404 Not Found", {"paths": ["/metrics", *self._answers]})
+            return _say(respond, "404 Not Found", {"paths": self.paths})
         if asked["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _say(respond, "405 Method Not Allowed", {"methods": ["GET", "HEAD"]})
         answer = self._answers[path]()

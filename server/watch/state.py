@@ -43,7 +43,9 @@ class State(Collector):
         yield _gauge("penchant_known_users_bytes", "Memory for what is kept of them.", size)
         yield _gauge("penchant_store_connections_in_use", "Connections taken from the pool.", pool.in_use)
         yield _gauge("penchant_store_connections_limit", "Connections that the pool may open.", pool.limit)
-        yield _gauge("penchant_event_loop_delay_seconds", "What a new task waits for its turn.", self._loop_delay_s(LOOP_S))
+        yield _gauge(
+            "penchant_event_loop_delay_seconds", "What a new task waits for its turn.", self._loop_delay_s(LOOP_S)
+        )
         feed = self._models.feed
         yield _gauge(
             "penchant_change_feed_lag_seconds", "Age of the newest change when this server saw it.", feed.lag_s

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import structlog
+
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
 from server.batcher import Answer, Batcher, Question
@@ -17,6 +19,8 @@ from server.watch.vitals import Vitals
 
 if TYPE_CHECKING:
     from server.watch.traces import Traces
+
+log = structlog.get_logger("penchant.server")
 
 
 class Watch:
@@ -69,6 +73,7 @@ class Watch:
     def start(self) -> None:
         if self._server and self._probe:
             self._server.start()
+            log.info("watched", address=f"{self._listen.rpartition(':')[0]}:{self.port}", paths=self._server.paths)
             self._probe.start()
 
     def stop(self) -> None:
