@@ -1,8 +1,6 @@
 """/healthz and /readyz in each state that a server can be in."""
 
-import json
 import threading
-import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -155,14 +153,3 @@ def test_while_it_stops_it_lives_and_is_not_ready_and_a_dead_thread_is_told(
         released.set()
         caller.join(30)
         stopper.join(30)
-
-
-def test_the_command_opens_the_address_that_the_settings_name(
-    world: "World", serve: Callable[["World"], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PENCHANT_METRICS_LISTEN", "127.0.0.1:0")
-    serve(world)
-    said = [json.loads(line) for line in (world.artifacts.parent / "server.log").read_text().splitlines()]
-    address = next(line["address"] for line in said if line["event"] == "watched")
-    with urllib.request.urlopen(f"http://{address}/readyz", timeout=30) as answer:
-        assert json.loads(answer.read()) == READY
