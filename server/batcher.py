@@ -107,9 +107,9 @@ class Batcher(Generic[Question, Answer]):
             else:
                 self._tell(batch, [error] * len(batch))
             return
-        self._tell(batch, answers)
         took_s = (time.monotonic() - began) / len(batch)
         self._each_s += LATEST * (took_s - self._each_s)
+        self._tell(batch, answers)
 
     @staticmethod
     def _tell(batch: Sequence[_Asked[Question, Answer]], answers: "Sequence[Answer | Exception]") -> None:

@@ -41,7 +41,9 @@ class Workers:
         self._socket, listen = _reserved(settings.listen)
         self.port = int(self._socket.getsockname()[1])
         self._settings = settings.model_copy(update={"listen": listen})
-        self._workers = [_Worker(number, self._settings) for number in range(1, settings.workers + 1)]
+        self._workers = [
+            _Worker(number, _of_worker(self._settings, number)) for number in range(1, settings.workers + 1)
+        ]
 
     def start(self) -> None:
         """Raises PenchantError where a worker cannot start."""
@@ -142,6 +144,14 @@ def _work(settings: Settings, told: Connection) -> None:
         serve_until(settings, until_told, on_port=lambda port: told.send(True), share_port=True)
     except typer.Exit as ended:  # what was wrong is said
         raise SystemExit(ended.exit_code) from None
+
+
+def _of_worker(settings: Settings, number: int) -> Settings:
+    """Each tells its metrics on a port of its own: one after the other from the one that is set."""
+    host, _, port = settings.metrics_listen.rpartition(":")
+    if not port.isdigit() or int(port) == 0:
+        return settings
+    return settings.model_copy(update={"metrics_listen": f"{host}:{int(port) + number - 1}"})
 
 
 def _reserved(listen: str) -> tuple[socket.socket, str]:

@@ -52,9 +52,7 @@ class WatchedBatches(Generic[Question, Answer]):
         self._began = began
         self._went_through = went_through
         self._answered = answered
-        self._batcher: Batcher[_Watched[Question], Answer] = Batcher(
-            self._together, most=most, patience_s=patience_s
-        )
+        self._batcher: Batcher[_Watched[Question], Answer] = Batcher(self._together, most=most, patience_s=patience_s)
 
     def start(self) -> None:
         self._batcher.start()

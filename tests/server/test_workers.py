@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
 from server.cli import app
-from server.workers import Workers
+from server.workers import Workers, _of_worker
 
 if TYPE_CHECKING:
     from tests.server.conftest import World
@@ -97,3 +97,9 @@ def test_an_address_that_cannot_be_shared_is_refused(listen: str) -> None:
         Workers(Settings(listen=listen, workers=2))
     answer = CliRunner().invoke(app, ["serve", "--workers", "2", "--listen", listen])
     assert answer.exit_code == 2
+
+
+def test_workers_tell_their_metrics_on_ports_one_after_the_other() -> None:
+    settings = Settings(metrics_listen="127.0.0.1:9464", workers=2)
+    assert [_of_worker(settings, number).metrics_listen for number in (1, 2)] == ["127.0.0.1:9464", "127.0.0.1:9465"]
+    assert _of_worker(Settings(), 2).metrics_listen == ""

@@ -131,7 +131,7 @@ def test_what_is_off_is_not_there() -> None:
         """Nothing."""
 
     watch = Watch(Settings(metrics_listen="", otlp_endpoint=""), "1")
-    assert type(watch.batches(work, most=4)) is Batcher
+    assert type(watch.batches(work, most=4, patience_s=9.0)) is Batcher
     assert watch.port == 0
     assert watch.calls._watch(SCORE, 0)._observers == ()
     context: Any = object()  # of which nothing is asked

@@ -159,7 +159,7 @@ def test_calls_of_one_batch_each_have_its_stages() -> None:
             told.append((call, batch.calls, [stage.name for stage in batch.stages]))
 
         batches: WatchedBatches[int, int] = WatchedBatches(
-            work, most=4, began=waits.append, went_through=lambda stage: None, answered=answered
+            work, most=4, patience_s=9.0, began=waits.append, went_through=lambda stage: None, answered=answered
         )
         batches.start()
 
