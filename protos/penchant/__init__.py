@@ -6,12 +6,14 @@
         for row in client.recommend("user-17", k=5).items:
             print(row.item, row.probability)
 
-PenchantClient and its errors are here, and the messages that callers fill in. All other messages are in penchant.v1.
+The clients and their errors are here, and the messages that callers fill in. All other messages are in penchant.v1.
+AsyncPenchantClient has the same methods for event loops.
 """
 
-from penchant.client import PenchantClient
+from penchant.client import AsyncPenchantClient, PenchantClient
 from penchant.errors import (
     CallCancelledError,
+    ConfigurationError,
     CorruptDataError,
     DeadlineExceededError,
     FailedPreconditionError,
@@ -34,8 +36,10 @@ from penchant.vectors import EmbeddingBatch, EmbeddingChunk, Embeddings
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncPenchantClient",
     "CallCancelledError",
     "Category",
+    "ConfigurationError",
     "CorruptDataError",
     "DeadlineExceededError",
     "EmbeddingBatch",

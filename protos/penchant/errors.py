@@ -11,12 +11,14 @@ ALREADY_EXISTS        FailedPreconditionError      no
 UNAVAILABLE           UnavailableError             yes, after RetryInfo or a growing pause
 RESOURCE_EXHAUSTED    ResourceExhaustedError       only where RetryInfo says when
 DEADLINE_EXCEEDED     DeadlineExceededError        never
-CANCELLED             CallCancelledError           never
+CANCELLED             CallCancelledError           yes, unless this side gave it up: a server that stops says so
+                                                   of calls that it had not begun
 UNAUTHENTICATED       PermissionDeniedError        no
 PERMISSION_DENIED     PermissionDeniedError        no
 UNIMPLEMENTED         UnimplementedError           no: the server is older than this client
 anything else         ServerError                  no: a bug of the server's, its log has more
 (none)                CorruptDataError             an export does, from the last good chunk
+(none)                ConfigurationError           no: nothing was sent
 
 PenchantError
 ├── InvalidArgumentError
@@ -30,7 +32,8 @@ PenchantError
 ├── PermissionDeniedError
 ├── UnimplementedError
 ├── ServerError
-└── CorruptDataError
+├── CorruptDataError
+└── ConfigurationError
 """
 
 from dataclasses import dataclass
@@ -56,7 +59,8 @@ class FieldViolation:
 class PenchantError(Exception):
     """A call that did not succeed.
 
-    message: what happened and what to do, for people.
+    message: what happened, for people; where it is the server's, it says what to do as well.
+    hint: what to do, where `message` does not say it.
     code: the gRPC code; None where the error is not the server's.
     reason: the same for programs, stable, such as "UNKNOWN_ITEM"; empty where the server gave none.
     violations: the fields that were refused.
@@ -67,6 +71,7 @@ class PenchantError(Exception):
         self,
         message: str,
         *,
+        hint: str = "",
         code: grpc.StatusCode | None = None,
         reason: str = "",
         violations: tuple[FieldViolation, ...] = (),
@@ -74,6 +79,7 @@ class PenchantError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.hint = hint
         self.code = code
         self.reason = reason
         self.violations = violations
@@ -81,7 +87,8 @@ class PenchantError(Exception):
 
     def __str__(self) -> str:
         head = " ".join(part for part in (self.code.name if self.code else "", self.reason) if part)
-        lines = [f"{head}: {self.message}" if head else self.message]
+        text = f"{self.message} {self.hint}".rstrip()
+        lines = [f"{head}: {text}" if head else text]
         lines += [f"  {violation.field}: {violation.description}" for violation in self.violations]
         return "\n".join(lines)
 
@@ -134,6 +141,10 @@ class CorruptDataError(PenchantError):
     """Data whose length or checksum is wrong."""
 
 
+class ConfigurationError(PenchantError):
+    """Arguments or environment of a client that cannot be used."""
+
+
 _BY_CODE: dict[grpc.StatusCode, type[PenchantError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgumentError,
     grpc.StatusCode.OUT_OF_RANGE: InvalidArgumentError,
@@ -149,6 +160,15 @@ _BY_CODE: dict[grpc.StatusCode, type[PenchantError]] = {
     grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
     grpc.StatusCode.UNIMPLEMENTED: UnimplementedError,
 }
+
+
+_HINTS: dict[grpc.StatusCode, str] = {
+    grpc.StatusCode.UNAVAILABLE: "Is a server running at that address, and does it expect TLS?",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "Give the call more time with deadline_ms, or look why the server is slow.",
+    grpc.StatusCode.UNAUTHENTICATED: "Give a token, as an argument or in PENCHANT_CLIENT_TOKEN.",
+    grpc.StatusCode.UNIMPLEMENTED: "The server is older than this client, or no penchant server.",
+}
+"""For errors that gRPC made: a server of ours says itself what to do."""
 
 
 def from_rpc_error(error: grpc.RpcError) -> PenchantError:
@@ -168,6 +188,7 @@ def from_rpc_error(error: grpc.RpcError) -> PenchantError:
     kind = ModelVersionGoneError if reason == "MODEL_VERSION_GONE" else _BY_CODE.get(code, ServerError)
     result = kind(
         call.details() or "The server gave no message.",
+        hint="" if reason else _HINTS.get(code, ""),
         code=code,
         reason=reason,
         violations=tuple(violations),

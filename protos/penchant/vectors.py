@@ -39,6 +39,11 @@ class Embeddings:
     as_of: datetime
     """The revision, or an export of users, knows events that occurred before this."""
 
+    @property
+    def origin(self) -> str:
+        """What they are of, in words: equal exactly where vectors belong together."""
+        return f"{self.model_version} in {self.vector_space} as of {self.as_of}"
+
     def by_id(self) -> dict[str, FloatArray]:
         """Vectors [count, dim] of each id that has any."""
         ends = np.cumsum(self.counts, dtype=np.int64)

@@ -1,9 +1,12 @@
 """A real gRPC server that answers by script, for tests of the client."""
 
+import asyncio
+import inspect
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from penchant import PenchantClient, vectors
+from penchant import AsyncPenchantClient, PenchantClient, vectors
 from penchant.rpcs import RPCS
 from penchant.v1.embedding_pb2 import ExportEmbeddingsResponse
 
@@ -125,17 +128,68 @@ def fake(running: Running) -> FakeServer:
     return running.fake
 
 
+class Blocking:
+    """An AsyncPenchantClient whose methods behave as those of PenchantClient, so that one test asks both."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._loop = asyncio.Runner()
+        self._client = AsyncPenchantClient(*arguments, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def blocking(*arguments: Any, **named: Any) -> Any:
+            result = method(*arguments, **named)
+            return self._loop.run(result) if inspect.iscoroutine(result) else self._each(result)
+
+        return blocking
+
+    def __enter__(self) -> "Blocking":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._loop.run(self._client.close())
+        self._loop.close()
+
+    def _each(self, results: AsyncIterator[Any]) -> Iterator[Any]:
+        end = object()
+
+        async def following() -> Any:
+            return await anext(results, end)
+
+        try:
+            while (result := self._loop.run(following())) is not end:
+                yield result
+        finally:
+            self._loop.run(results.aclose())  # type: ignore[attr-defined]  # they are generators
+
+
+Connect = Callable[..., PenchantClient]
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    """Makes clients, once those for threads and once those for event loops; closes them."""
+    kind: Any = PenchantClient if request.param == "sync" else Blocking
+    with ExitStack() as opened:
+        yield lambda *arguments, **named: opened.enter_context(kind(*arguments, **named))
+
+
 @pytest.fixture
-def client(running: Running) -> Iterator[PenchantClient]:
-    with PenchantClient(running.target) as opened:
-        yield opened
+def client(running: Running, connect: Connect) -> PenchantClient:
+    return connect(running.target)
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that the client paused between tries; it does not really wait."""
     slept: list[float] = []
-    monkeypatch.setattr("penchant.transport.sleep", slept.append)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("penchant.caller.sleep", slept.append)
+    monkeypatch.setattr("penchant.async_caller.sleep", sleep)
     return slept
 
 

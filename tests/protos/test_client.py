@@ -1,14 +1,25 @@
 """Every method of the client asks its rpc what its arguments say, and gives back what the server answered."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import inspect
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, assert_type
 
 import grpc
 import penchant
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from penchant import Category, Event, Item, ItemFilter, PenchantClient, SeenRule, User
+from penchant import (
+    AsyncPenchantClient,
+    Category,
+    EmbeddingChunk,
+    Event,
+    Item,
+    ItemFilter,
+    PenchantClient,
+    SeenRule,
+    User,
+)
 from penchant.rpcs import RPCS, find
 from penchant.transport import OPTIONS
 from penchant.v1 import catalog_pb2 as catalog
@@ -147,12 +158,10 @@ def test_events_get_an_id_and_a_time_but_keep_their_own(client: PenchantClient, 
     assert not bare.event_id, "the caller's message stays as it was"
 
 
-def test_the_channel_keeps_the_message_limit_and_spreads_calls(running: "Running") -> None:
+def test_the_channel_keeps_the_message_limit_and_spreads_calls() -> None:
     options = dict(OPTIONS)
     assert options["grpc.max_receive_message_length"] == 4 * 2**20
     assert "round_robin" in str(options["grpc.service_config"])
-    # Servers that were not told otherwise close connections which ping more often than every five minutes.
-    assert int(options["grpc.keepalive_time_ms"]) >= 300_000
 
 
 def test_a_message_too_large_is_refused_at_once(client: PenchantClient, fake: "FakeServer") -> None:
@@ -165,6 +174,31 @@ def test_a_closed_client_says_so(client: PenchantClient) -> None:
     client.close()
     with pytest.raises(ValueError, match="closed channel"):
         client.get_server_info()
+
+
+def test_both_clients_have_the_same_methods_with_the_same_parameters() -> None:
+    def methods(kind: type) -> dict[str, str]:
+        public = {name: getattr(kind, name) for name in dir(kind) if not name.startswith("_")}
+        return {name: ", ".join(inspect.signature(method).parameters) for name, method in public.items()}
+
+    assert methods(PenchantClient) == methods(AsyncPenchantClient)
+    assert PenchantClient.score.__doc__ == AsyncPenchantClient.score.__doc__
+    assert (PenchantClient.score.__doc__ or "").startswith("Scores up to 1,000 items")
+
+
+def test_type_checkers_see_what_each_client_gives_back(client: PenchantClient, fake: "FakeServer") -> None:
+    """mypy checks this file: each `assert_type` is wrong there or not at all."""
+    fake.answers("GetItem", catalog.GetItemResponse(item=Item(id="i")))
+    assert_type(client.get_item("i"), Item)
+    assert_type(client.list_items(), Iterator[Item])
+
+    async def wait(client: AsyncPenchantClient) -> None:
+        assert_type(await client.get_item("i"), Item)
+        assert_type(await client.score("u", ["i"]), interest.ScoreResponse)
+        assert_type([item async for item in client.list_items()], list[Item])
+        assert_type([chunk async for chunk in client.export_embeddings("users")], list[EmbeddingChunk])
+
+    assert inspect.iscoroutinefunction(wait)
 
 
 def test_credentials_are_used(running: "Running", pauses: list[float]) -> None:

@@ -1,12 +1,15 @@
 """A call is sent again where that helps and is harmless, and never otherwise."""
 
+import asyncio
+import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import grpc
 import penchant
 import pytest
-from penchant import Event, Item, PenchantClient
+from penchant import AsyncPenchantClient, Event, Item, PenchantClient
 from penchant.rpcs import RPCS
 from penchant.v1.catalog_pb2 import UpsertItemsResponse
 from penchant.v1.event_pb2 import RecordEventsResponse
@@ -14,9 +17,10 @@ from penchant.v1.interest_pb2 import RecommendResponse
 from penchant.v1.model_pb2 import RollbackModelResponse
 
 if TYPE_CHECKING:
-    from tests.protos.conftest import FakeServer
+    from tests.protos.conftest import FakeServer, Running
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+CANCELLED = grpc.StatusCode.CANCELLED
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -38,6 +42,68 @@ def test_it_ends_with_the_error_after_the_last_retry(
     with pytest.raises(penchant.UnavailableError):
         client.recommend("u1")
     assert len(fake.asked["Recommend"]) == 4
+
+
+def test_what_a_stopping_server_cancels_is_tried_again(
+    client: PenchantClient, fake: "FakeServer", pauses: list[float]
+) -> None:
+    """gRPC's servers do so with calls that no handler had begun, whatever grace they were given."""
+    fake.refuses("Recommend", CANCELLED)
+    fake.answers("Recommend", RecommendResponse(model_version="m7.12"))
+    assert client.recommend("u1").model_version == "m7.12"
+    assert len(pauses) == 1
+
+
+def test_what_this_side_gives_up_is_not_tried_again(running: "Running", fake: "FakeServer") -> None:
+    fake.answers("Recommend", 0.5, RecommendResponse())
+    client = PenchantClient(running.target)
+    caught: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            client.recommend("u1")
+        except BaseException as error:
+            caught.append(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    while not fake.asked["Recommend"]:
+        time.sleep(0.01)
+    client.close()
+    caller.join(30)
+    assert [type(error) for error in caught] == [penchant.CallCancelledError]
+    assert len(fake.asked["Recommend"]) == 1
+
+
+def test_what_waits_in_a_loop_while_the_client_is_closed_is_told_so(running: "Running", fake: "FakeServer") -> None:
+    fake.answers("Recommend", 0.5, RecommendResponse())
+
+    async def close_meanwhile() -> object:
+        client = AsyncPenchantClient(running.target)
+        call = asyncio.create_task(client.recommend("u1"))
+        while not fake.asked["Recommend"]:
+            await asyncio.sleep(0.01)
+        await client.close()
+        return (await asyncio.gather(call, return_exceptions=True))[0]
+
+    assert isinstance(asyncio.run(close_meanwhile()), penchant.CallCancelledError)
+    assert len(fake.asked["Recommend"]) == 1
+
+
+def test_a_task_that_is_cancelled_is_cancelled(running: "Running", fake: "FakeServer") -> None:
+    fake.answers("Recommend", 0.5, RecommendResponse())
+
+    async def cancel_meanwhile() -> bool:
+        async with AsyncPenchantClient(running.target) as client:
+            call = asyncio.create_task(client.recommend("u1"))
+            while not fake.asked["Recommend"]:
+                await asyncio.sleep(0.01)
+            call.cancel()
+            await asyncio.wait([call])
+            return call.cancelled()
+
+    assert asyncio.run(cancel_meanwhile())
+    assert len(fake.asked["Recommend"]) == 1
 
 
 @pytest.mark.parametrize("code", [UNAVAILABLE, EXHAUSTED])
@@ -62,7 +128,9 @@ def test_a_pause_beyond_the_deadline_is_not_waited_for(
 
 
 @pytest.mark.parametrize(
-    "code", [code for code in grpc.StatusCode if code not in (grpc.StatusCode.OK, UNAVAILABLE)], ids=lambda c: c.name
+    "code",
+    [code for code in grpc.StatusCode if code not in (grpc.StatusCode.OK, UNAVAILABLE, CANCELLED)],
+    ids=lambda c: c.name,
 )
 def test_nothing_else_is_tried_again(
     code: grpc.StatusCode, client: PenchantClient, fake: "FakeServer", pauses: list[float]
