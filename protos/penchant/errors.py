@@ -87,7 +87,8 @@ class PenchantError(Exception):
 
     def __str__(self) -> str:
         head = " ".join(part for part in (self.code.name if self.code else "", self.reason) if part)
-        text = f"{self.message} {self.hint}".rstrip()
+        stop = "" if not self.hint or self.message.endswith((".", "!", "?")) else "."
+        text = f"{self.message}{stop} {self.hint}".rstrip()
         lines = [f"{head}: {text}" if head else text]
         lines += [f"  {violation.field}: {violation.description}" for violation in self.violations]
         return "\n".join(lines)

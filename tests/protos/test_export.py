@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 from penchant import PenchantClient
 from penchant.export import export_parquet
-from penchant.frames import to_pandas, to_polars
 from penchant.v1.common_pb2 import ELEMENT_TYPE_F32, ENTITY_KIND_USER
 from penchant.v1.embedding_pb2 import ExportEmbeddingsRequest, ExportEmbeddingsResponse
 
@@ -121,16 +120,94 @@ def test_the_file_of_a_cut_export_holds_every_vector_once(
     assert [each.name for each in tmp_path.iterdir()] == ["users.parquet"]
 
 
-def test_a_failed_export_leaves_the_older_file(
+def test_a_failed_export_leaves_the_older_file_and_the_next_one_goes_on(
     client: PenchantClient, fake: "FakeServer", chunk: "Chunk", tmp_path: Path
 ) -> None:
     path = tmp_path / "users.parquet"
     path.write_text("older")
-    fake.answers("ExportEmbeddings", chunk(1), fake.refusal(grpc.StatusCode.INTERNAL))
+    fake.answers("ExportEmbeddings", chunk(1), chunk(2), fake.refusal(grpc.StatusCode.INTERNAL))
     with pytest.raises(penchant.ServerError):
         export_parquet(client, "users", path)
     assert path.read_text() == "older"
+    fake.answers("ExportEmbeddings", chunk(3), chunk(4))
+    steps: list[int] = []
+    written = export_parquet(client, "users", path, progress=lambda done, total: steps.append(done))
+    assert tokens(fake) == ["", "after u2"]
+    assert steps == [3, 4]
+    assert (written.ids, written.vectors) == (4, 8)
+    assert pq.read_table(path).column("id").to_pylist() == [f"u{n}" for n in (1, 1, 2, 2, 3, 3, 4, 4)]
     assert [each.name for each in tmp_path.iterdir()] == ["users.parquet"]
+
+
+def test_an_export_that_was_cut_after_its_end_is_finished(
+    client: PenchantClient, fake: "FakeServer", chunk: "Chunk", tmp_path: Path
+) -> None:
+    fake.answers("ExportEmbeddings", chunk(1), fake.refusal(grpc.StatusCode.INTERNAL))
+    with pytest.raises(penchant.ServerError):
+        export_parquet(client, "users", tmp_path / "users.parquet")
+    fake.answers("ExportEmbeddings")
+    assert export_parquet(client, "users", tmp_path / "users.parquet").ids == 1
+
+
+def interrupted(client: PenchantClient, fake: "FakeServer", chunk: "Chunk", path: Path) -> None:
+    fake.answers("ExportEmbeddings", chunk(1, 2), fake.refusal(grpc.StatusCode.INTERNAL))
+    with pytest.raises(penchant.ServerError):
+        export_parquet(client, "users", path)
+
+
+def test_a_model_that_went_meanwhile_says_what_to_do(
+    client: PenchantClient, fake: "FakeServer", chunk: "Chunk", tmp_path: Path
+) -> None:
+    path = tmp_path / "users.parquet"
+    interrupted(client, fake, chunk, path)
+    fake.refuses("ExportEmbeddings", grpc.StatusCode.FAILED_PRECONDITION, reason="MODEL_VERSION_GONE")
+    with pytest.raises(penchant.ModelVersionGoneError, match=r"m7\.12 .*--restart.* 2 users"):
+        export_parquet(client, "users", path)
+    fake.answers("ExportEmbeddings", chunk(5, version="m7.14"))
+    assert export_parquet(client, "users", path, restart=True).model_version == "m7.14"
+    assert tokens(fake) == ["", "after u2", ""]
+    assert pq.read_table(path).column("id").to_pylist() == ["u5", "u5"]
+
+
+def test_a_model_that_went_during_an_export_says_what_to_do(
+    client: PenchantClient, fake: "FakeServer", chunk: "Chunk", tmp_path: Path, pauses: list[float]
+) -> None:
+    fake.answers("ExportEmbeddings", chunk(1), fake.refusal(UNAVAILABLE))
+    fake.refuses("ExportEmbeddings", grpc.StatusCode.FAILED_PRECONDITION, reason="MODEL_VERSION_GONE")
+    with pytest.raises(penchant.ModelVersionGoneError, match=r"m7\.12 .*--restart.* 1 users"):
+        export_parquet(client, "users", tmp_path / "users.parquet")
+
+
+def test_another_revision_is_never_written_behind_the_first(
+    client: PenchantClient, fake: "FakeServer", chunk: "Chunk", tmp_path: Path
+) -> None:
+    interrupted(client, fake, chunk, tmp_path / "users.parquet")
+    fake.answers("ExportEmbeddings", chunk(3, version="m7.13"))
+    with pytest.raises(penchant.ModelVersionGoneError, match="--restart"):
+        export_parquet(client, "users", tmp_path / "users.parquet")
+
+
+def test_what_is_left_of_another_export_is_not_gone_on_with(
+    client: PenchantClient, fake: "FakeServer", chunk: "Chunk", tmp_path: Path
+) -> None:
+    interrupted(client, fake, chunk, tmp_path / "vectors.parquet")
+    with pytest.raises(penchant.ConfigurationError, match="parts of an export of users"):
+        export_parquet(client, "items", tmp_path / "vectors.parquet")
+    with pytest.raises(penchant.ConfigurationError, match="parts of an export of users"):
+        export_parquet(client, "users", tmp_path / "vectors.parquet", half=True)
+
+
+def test_two_exports_into_one_file_do_not_meet(
+    client: PenchantClient, fake: "FakeServer", chunk: "Chunk", tmp_path: Path
+) -> None:
+    path = tmp_path / "users.parquet"
+
+    def another(done: int, total: int) -> None:
+        with pytest.raises(penchant.ConfigurationError, match="Another process exports"):
+            export_parquet(client, "users", path)
+
+    fake.answers("ExportEmbeddings", chunk(1))
+    assert export_parquet(client, "users", path, progress=another).ids == 1
 
 
 def test_nothing_to_export_makes_a_file_without_rows(
@@ -152,11 +229,3 @@ def test_small_chunks_share_row_groups(
     fake.answers("ExportEmbeddings", *(chunk(number) for number in range(5)))
     export_parquet(client, "users", tmp_path / "users.parquet")
     assert pq.ParquetFile(tmp_path / "users.parquet").metadata.num_row_groups == 3
-
-
-def test_pandas_and_polars_have_the_same_rows(client: PenchantClient, fake: "FakeServer", chunk: "Chunk") -> None:
-    fake.answers("ExportEmbeddings", chunk(1, 2))
-    embeddings = next(client.export_embeddings("users"))
-    pandas, polars = to_pandas(embeddings), to_polars(embeddings)
-    assert pandas["id"].tolist() == polars["id"].to_list() == ["u1", "u1", "u2", "u2"]
-    np.testing.assert_array_equal(np.stack(pandas["vector"].tolist()), polars["vector"].to_numpy())
