@@ -4,6 +4,7 @@ python -W error smoke.py           what the client needs at least
 python -W error smoke.py tables    with Arrow, pandas and polars as well
 """
 
+import asyncio
 import contextlib
 import sys
 import tempfile
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-from penchant import NotFoundError, PenchantClient, vectors
+from penchant import AsyncPenchantClient, NotFoundError, PenchantClient, vectors
+from penchant.columns import to_rows
 from penchant.main import main
 from penchant.v1 import embedding_pb2, embedding_pb2_grpc, interest_pb2, interest_pb2_grpc
 
@@ -40,6 +42,14 @@ class Embeddings(embedding_pb2_grpc.EmbeddingServiceServicer):
         yield chunk
 
 
+async def run_async(target: str) -> None:
+    async with AsyncPenchantClient(target, token="t") as client:
+        assert [row.item for row in (await client.score("u", ["i"])).scores] == ["i"]
+        with contextlib.suppress(NotFoundError):
+            raise AssertionError(await client.recommend("u"))
+        assert [len(chunk.ids) async for chunk in client.export_embeddings("items")] == [2]
+
+
 def run(tables: bool) -> None:
     server = grpc.server(ThreadPoolExecutor(2))
     interest_pb2_grpc.add_InterestServiceServicer_to_server(Interests(), server)  # type: ignore[abstract]
@@ -53,9 +63,14 @@ def run(tables: bool) -> None:
         chunk = next(client.export_embeddings("items"))
         assert chunk.by_id()["b"].tolist() == [[0, 1]]
         assert main(["call", "Score", '{"user": "u", "items": ["i"]}', "--target", target]) == 0
+        assert main(["call", "ExportEmbeddings", "--address", target]) == 0
+        assert main(["list", "Score"]) == 0
+        asyncio.run(run_async(target))
+        assert to_rows(client.score("u", ["i"]))[0]["item"] == "i"
         if tables:
-            from penchant.frames import to_pandas, to_polars
+            from penchant.frames import to_arrow, to_pandas, to_polars
 
+            assert to_arrow(client.score("u", ["i"])).num_rows == 1
             assert to_pandas(chunk)["id"].tolist() == to_polars(chunk)["id"].to_list() == ["a", "b"]
             with tempfile.TemporaryDirectory() as folder:
                 out = str(Path(folder) / "items.parquet")

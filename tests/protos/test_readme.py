@@ -36,6 +36,7 @@ def test_a_snippet_runs(
         for _ in range(3):
             fake.answers(rpc.name, special.get(rpc.name, rpc.response()))
     monkeypatch.chdir(tmp_path)
+    snippet = snippet.replace("127.0.0.1:50051", running.target)
     exec(snippet.replace("localhost:50051", running.target), {})
     assert fake.asked
 

@@ -1,0 +1,42 @@
+"""Many users at once, from an event loop: each gets the best of the same list of items.
+
+    python examples/clients/rank_many.py USER …
+
+The server is $PENCHANT_CLIENT_ADDRESS; penchant.connection lists what else is read from the environment.
+"""
+
+import asyncio
+import sys
+
+from penchant import AsyncPenchantClient, PenchantError
+
+AT_ONCE = 16
+"""Calls on their way: more only wait in the server instead of here."""
+
+
+async def best_of(client: AsyncPenchantClient, user: str, items: list[str], room: asyncio.Semaphore) -> str:
+    async with room:
+        answer = await client.score(user, items, skip_contributions=True)
+    return max(answer.scores, key=lambda row: row.score).item
+
+
+async def rank(users: list[str]) -> None:
+    async with AsyncPenchantClient(deadline_ms=2_000) as client:
+        items = [item.id async for item in client.list_items() if item.available][:100]
+        room = asyncio.Semaphore(AT_ONCE)
+        best = await asyncio.gather(*(best_of(client, user, items, room) for user in users))
+        for user, item in zip(users, best, strict=True):
+            print(f"{user}: {item}")
+
+
+def main() -> int:
+    try:
+        asyncio.run(rank(sys.argv[1:] or ["user-17", "user-18"]))
+    except PenchantError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
