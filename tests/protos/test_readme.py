@@ -42,6 +42,6 @@ def test_a_snippet_runs(
 
 
 def test_the_table_names_every_file() -> None:
-    listed = set(re.findall(r"^\| `([\w./]+)` \|", README, re.MULTILINE))
+    listed = set(re.findall(r"^\| `([\w./]+\.\w+)` \|", README, re.MULTILINE))
     kept = {*(PROTOS / "penchant").glob("*.py"), *PROTOS.glob("*.py"), *PROTOS.glob("*.yaml")}
     assert listed == {str(path.relative_to(PROTOS)) for path in kept} - {"penchant/__init__.py"}
