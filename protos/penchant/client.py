@@ -55,7 +55,7 @@ class _Client(Methods, ABC):
         api_key: str | None = None,
         plaintext_token: bool = False,
         deadline_ms: float = 10_000,
-        retries: int = 3,
+        retries: int = 5,
     ) -> None:
         self._where = connection(
             address,

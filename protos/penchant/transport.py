@@ -21,8 +21,10 @@ OPTIONS: tuple[Option, ...] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    # The default grows to two minutes, long after a server that was restarted is there again.
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    # The default grows to two minutes, long after a server that was restarted is there again. Shorter than what a
+    # call's pauses last together, so that a call that finds no connection sees the next attempt at one.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
     # Spread calls over all addresses; the default stays with the first.
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
 )

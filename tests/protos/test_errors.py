@@ -18,7 +18,7 @@ TABLE = re.findall(r"^ *([A-Z_]+) +(\w+Error) ", errors.__doc__ or "", re.MULTIL
 def test_code_becomes_the_exception_of_the_documented_table(
     code: str, exception: str, client: PenchantClient, fake: "FakeServer", pauses: list[float]
 ) -> None:
-    fake.refuses("Recommend", grpc.StatusCode[code], times=4, message="do this instead")
+    fake.refuses("Recommend", grpc.StatusCode[code], times=6, message="do this instead")
     with pytest.raises(PenchantError) as caught:
         client.recommend("u1")
     assert type(caught.value).__name__ == exception

@@ -66,7 +66,7 @@ def test_it_gives_up_where_nothing_comes_any_more(
     client: PenchantClient, fake: "FakeServer", chunk: "Chunk", pauses: list[float]
 ) -> None:
     fake.answers("ExportEmbeddings", chunk(1), fake.refusal(UNAVAILABLE))
-    fake.refuses("ExportEmbeddings", UNAVAILABLE, times=3)
+    fake.refuses("ExportEmbeddings", UNAVAILABLE, times=5)
     with pytest.raises(penchant.UnavailableError):
         list(client.export_embeddings("users"))
 

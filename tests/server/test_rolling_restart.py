@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from penchant import PenchantClient, PenchantError
+from penchant.transport import OPTIONS
 
+from server.app import _OPTIONS
 from tests.server.processes import free_address, start_server
 from tests.server.test_two_servers import is_ready
 
@@ -75,3 +77,9 @@ def test_a_rolling_restart_fails_no_call(world: "World", eventually: Any) -> Non
     finally:
         for server in servers:
             server.kill()
+
+
+def test_the_server_takes_the_pings_that_the_client_sends() -> None:
+    client, server = dict(OPTIONS), dict(_OPTIONS)
+    assert int(client["grpc.keepalive_time_ms"]) > server["grpc.http2.min_recv_ping_interval_without_data_ms"]
+    assert client["grpc.keepalive_permit_without_calls"] == server["grpc.keepalive_permit_without_calls"] == 1

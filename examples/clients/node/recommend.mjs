@@ -22,6 +22,7 @@ const credentials = ca ? grpc.credentials.createSsl(readFileSync(ca)) : grpc.cre
 const client = new penchant.v1.InterestService(address, credentials, {
   // Calls go to all addresses of the name; the default stays with the first.
   "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+  "grpc.max_reconnect_backoff_ms": 1_000, // a server that was restarted is soon found again
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
 });
@@ -33,7 +34,7 @@ if (token && !ca && !isLoopback) {
 }
 
 const { UNAVAILABLE, RESOURCE_EXHAUSTED, CANCELLED } = grpc.status;
-const [DEADLINE_MS, RETRIES, FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [2_000, 3, 100, 5_000];
+const [DEADLINE_MS, RETRIES, FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [5_000, 5, 100, 5_000];
 
 // Asks, and asks again where that helps, all within DEADLINE_MS. Right for calls that are harmless to repeat, which are
 // all of the contract's but RollbackModel without from_version.
