@@ -369,6 +369,22 @@ class PenchantClient:
         request = model.RollbackModelRequest(reason=reason, from_version=from_version)
         return self._caller.unary(self._model.RollbackModel, request, deadline_ms)
 
+    def list_labels(self, *, deadline_ms: float | None = None) -> Sequence[model.Label]:
+        """All labels, "stable" first: what is active, for the users that no other label takes."""
+        return self._caller.unary(self._model.ListLabels, model.ListLabelsRequest(), deadline_ms).labels
+
+    def set_label(
+        self, label: str, version: str, *, share: float = 0.0, deadline_ms: float | None = None
+    ) -> model.Label:
+        """Lets a label, such as "canary", name a revision and take a share of the users, 0 to 1."""
+        request = model.SetLabelRequest(label=label, version=version, share=share)
+        return self._caller.unary(self._model.SetLabel, request, deadline_ms).label
+
+    def delete_label(self, label: str, *, deadline_ms: float | None = None) -> bool:
+        """Removes a label, whose users are answered by the active revision again; whether it was there."""
+        request = model.DeleteLabelRequest(label=label)
+        return self._caller.unary(self._model.DeleteLabel, request, deadline_ms).existed
+
     # Server
 
     def get_server_info(self, *, deadline_ms: float | None = None) -> server.GetServerInfoResponse:

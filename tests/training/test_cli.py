@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from graph.snapshot import Snapshot
 from graph.storage.database import Database
-from training.cli import models_app, refresh_command, train_command
+from training.cli import refresh_command, train_command
+from training.models_cli import models_app
 
 app = typer.Typer()
 app.command("train")(train_command)
