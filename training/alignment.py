@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from scipy.linalg import orthogonal_procrustes
 
 from graph.arrays import Float32s, Float64s
+from graph.hashing import hash_strings
 from graph.ids import IdMap
 from training.artifact import Artifact
 from training.mixture import Mixture
@@ -59,21 +59,22 @@ class Alignment:
         return {"version": self.version, "items": self.items, "residual": round(self.residual, 4)}
 
 
-def align(mixture: Mixture, items: IdMap, old: Artifact) -> Alignment | None:
-    """The turn of a model, as of its training part, onto a published one. None where dimensions differ or they share
-    too few items with events."""
-    vectors = mixture.net.vectors
-    if vectors.shape[1] != old.manifest.dim:
+def align(mixture: Mixture, theirs: Mixture, items: IdMap, old: Artifact) -> Alignment | None:
+    """The turn of a model onto a published one, `old`; `theirs` is that one as of the same events, over the same items.
+
+    None where dimensions differ or they share too few items with events.
+    """
+    vectors, onto = mixture.net.vectors, theirs.net.vectors
+    if vectors.shape[1] != onto.shape[1]:
         return None
-    place = old.items.index_of(items.external)
     weight = mixture.facts.pace.ever.astype(np.float64)
-    onto = old.item_vectors[np.maximum(place, 0)]
-    both = np.flatnonzero((place >= 0) & (weight > 0) & vectors.any(axis=1) & onto.any(axis=1))
+    known = old.items.index_of(items.external) >= 0
+    both = np.flatnonzero(known & (weight > 0) & vectors.any(axis=1) & onto.any(axis=1))
     if len(both) < ITEMS_A_DIMENSION * vectors.shape[1]:
         return None
     v, u, w = vectors[both], onto[both], weight[both]
-    # Split by what the items are called: the halves know nothing of each other, and are the same in every run.
-    half = np.argsort(pc.sort_indices(items.external.take(both)).to_numpy()) % 2 == 0
+    # By a hash of what the shop calls them: the halves are random, and the same in every run.
+    half = hash_strings(items.external.take(both)) % 2 == 0
     away = np.zeros(len(both))
     for mine in (half, ~half):
         away[mine] = ((v[mine] @ procrustes(v[~mine], u[~mine], w[~mine]) - u[mine]) ** 2).sum(axis=1)

@@ -20,7 +20,7 @@ from training.options import (
     artifacts_in,
     opened,
 )
-from training.promotion_view import print_gate
+from training.promotion_view import end_if_refused, print_gate
 from training.stages import stages_on
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def train_command(
         if trained.is_active:
             typer.echo(f"{trained.version} is active." if trained.gate.passes else f"{trained.version} was forced.")
         elif activate:
-            trained.gate.require()
+            end_if_refused(trained.gate)
 
 
 def refresh_command(

@@ -16,7 +16,7 @@ from graph.storage import registry
 from graph.storage.database import Database
 from graph.storage.errors import ArtifactError
 from training.alignment import Alignment, align
-from training.artifact import Artifact, load_artifact
+from training.artifact import load_artifact
 from training.evaluation.evaluate import Result, evaluate
 from training.evaluation.protocols import AS_TRAINED
 from training.evaluation.queries import Queries, Seen
@@ -29,37 +29,34 @@ METRIC = "ndcg@10"
 
 
 class Active:
-    """The revision that serves while another model is trained. Its folder may be broken or gone: `problem` says so."""
+    """The revision that serves while another model is trained, and its model as of the events before that one's window.
 
-    def __init__(self, database: Database, root: Path) -> None:
+    Its folder may be broken or gone, or its weights of another store: `problem` says so, and there is no `mixture`.
+    """
+
+    def __init__(self, database: Database, root: Path, trained: Snapshot) -> None:
         self.revision = registry.active_revision(database)
-        self.artifact: Artifact | None = None
         self.problem = ""
+        self._mixture: Mixture | None = None
         if self.revision is not None:
             try:
-                self.artifact = load_artifact(root / self.revision.path)
+                self._artifact = load_artifact(root / self.revision.path)
+                self._mixture = model_ranker(self._artifact, trained)
             except ArtifactError as error:
                 self.problem = str(error)
 
-    def compared(self, ours: Result, trained: Snapshot, validation: Queries, seen: Seen) -> Comparison | None:
-        """Beside `ours`, which was asked the same; None where nothing is active.
-
-        trained: the events of all users before the window.
-        """
+    def compared(self, ours: Result, validation: Queries, seen: Seen) -> Comparison | None:
+        """Beside `ours`, which was asked the same; None where nothing is active."""
         if self.revision is None:
             return None
         version = str(self.revision.version)
-        if self.artifact is None:
+        if self._mixture is None:
             return Comparison(version=version, problem=self.problem)
-        try:
-            theirs = answers_of(model_ranker(self.artifact, trained), validation, seen, ACTIVE)
-        except ArtifactError as error:  # made from another store, or of kinds that are no longer
-            return Comparison(version=version, problem=str(error))
-        return compare(version, ours, theirs)
+        return compare(version, ours, answers_of(self._mixture, validation, seen, ACTIVE))
 
     def align(self, mixture: Mixture, items: IdMap) -> Alignment | None:
         """How a new model's vectors are to be turned onto those that are served; None where they cannot be."""
-        return None if self.artifact is None else align(mixture, items, self.artifact)
+        return None if self._mixture is None else align(mixture, self._mixture, items, self._artifact)
 
 
 def answers_of(mixture: Mixture, validation: Queries, seen: Seen, column: str = AS_TRAINED) -> Result:

@@ -20,8 +20,8 @@ def measure(database: Database, root: Path, version: registry.Version) -> Compar
     Raises NotFoundError, ArtifactError, and ConflictError where there is nothing to compare with, or where the store no
     longer gives the events that the model was trained on.
     """
-    revision, active = registry.get_revision(database, version), Active(database, root)
-    if active.revision is None or active.revision.version.model == version.model:
+    revision, active = registry.get_revision(database, version), registry.active_revision(database)
+    if active is None or active.version.model == version.model:
         raise ConflictError(
             f"No other model is active than that of {version}.", hint="There is nothing to compare it with."
         )
@@ -46,7 +46,7 @@ def measure(database: Database, root: Path, version: registry.Version) -> Compar
         )
     seen: Seen = "exclude" if config.get("exclude_seen") else "include"
     ours = answers_of(model_ranker(artifact, parts.trained), parts.validation, seen)
-    found = active.compared(ours, parts.trained, parts.validation, seen)
+    found = Active(database, root, parts.trained).compared(ours, parts.validation, seen)
     assert found is not None
     registry.note_comparison(database, version, found.model_dump())
     return found

@@ -15,7 +15,7 @@ from graph.storage.times import format_time
 from training.options import ArtifactsOption, DatabaseOption, GateOption, artifacts_in, opened
 from training.promotion import judge_recorded, promote
 from training.promotion_gate import Gate, parse_thresholds
-from training.promotion_view import print_gate
+from training.promotion_view import end_if_refused, print_gate
 
 models_app = typer.Typer(help="Published models: which there are, and which one serves.", no_args_is_help=True)
 
@@ -87,7 +87,7 @@ def gate_command(
             measured(store, artifacts_in(artifacts), asked)
         found = judge_recorded(store, asked, thresholds)
         print_gate(found)
-        found.require()
+        end_if_refused(found)
 
 
 @models_app.command("activate")

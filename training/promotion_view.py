@@ -1,5 +1,6 @@
 """The gate as a table for a terminal."""
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -20,3 +21,10 @@ def print_gate(gate: Gate, when: str = "now") -> None:
         table.add_row(check.name, value, check.bounds, f"[{colour}]{check.verdict}[/]", check.reason)
     # Piped, the table must not be folded to 80 columns: whoever reads it wants whole rows.
     Console(width=None if Console().is_terminal else 160).print(table)
+
+
+def end_if_refused(gate: Gate) -> None:
+    """Exit code 1, and why, where a gate does not pass."""
+    if not gate.passes:
+        typer.secho(f"{gate.version} does not pass the gate: {gate.losses}.", err=True, fg=typer.colors.RED)
+        raise typer.Exit(1)

@@ -103,10 +103,9 @@ def train(
     )
     stage("baselines")
     verdict = judge(learned, parts.trained, parts.validation)
-    active = Active(database, root)
-    if active.revision is not None:
-        stage(f"{active.revision.version}, which is active")
-    comparison = active.compared(verdict.results[0], parts.trained, parts.validation, verdict.seen)
+    stage("the active model")
+    active = Active(database, root, parts.trained)
+    comparison = active.compared(verdict.results[0], parts.validation, verdict.seen)
     stage("publish")
     settings = {
         **parts.settings,

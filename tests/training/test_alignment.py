@@ -60,7 +60,7 @@ def test_a_model_that_was_only_turned_is_turned_back(learned: Learned, split: Sp
     planted = rotation(16)
     net = turned(learned.model.net, planted)
     mixture = mixture_of(replace(learned.model, net=net), split.trained)
-    found = align(mixture, split.trained.items, published)
+    found = align(mixture, published.mixture, split.trained.items, published)
     assert found is not None
     assert found.rotation is not None
     assert found.residual < 1e-3
@@ -72,7 +72,7 @@ def test_a_model_that_was_only_turned_is_turned_back(learned: Learned, split: Sp
 def test_a_model_that_lies_where_the_old_one_lies_stays_as_it_is(
     learned: Learned, split: Split, published: Artifact
 ) -> None:
-    found = align(learned.mixture, split.trained.items, published)
+    found = align(learned.mixture, published.mixture, split.trained.items, published)
     assert found is not None
     assert found.rotation is None
     assert turned(learned.model.net, found.rotation) is learned.model.net
@@ -83,7 +83,7 @@ def test_vectors_that_have_nothing_in_common_are_a_space_of_their_own(
 ) -> None:
     strange = unit(np.random.default_rng(3).normal(size=learned.mixture.net.vectors.shape))
     mixture = replace(learned.mixture, net=replace(learned.mixture.net, vectors=strange))
-    found = align(mixture, split.trained.items, published)
+    found = align(mixture, published.mixture, split.trained.items, published)
     assert found is not None
     assert not found.keeps_space
     assert found.residual > 1  # also of 80 items in 16 dimensions, which any turn can be fitted to
@@ -91,7 +91,7 @@ def test_vectors_that_have_nothing_in_common_are_a_space_of_their_own(
 
 def test_items_are_told_by_what_the_shop_calls_them(learned: Learned, split: Split, published: Artifact) -> None:
     others = IdMap.of([f"other-{n}" for n in range(len(split.trained.items))])
-    assert align(learned.mixture, others, published) is None
+    assert align(learned.mixture, published.mixture, others, published) is None
 
 
 def test_no_cosine_changes_and_no_answer(learned: Learned, split: Split, tmp_path: Path, published: Artifact) -> None:

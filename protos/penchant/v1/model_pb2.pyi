@@ -249,7 +249,9 @@ class Model(google.protobuf.message.Message):
     id: builtins.str
     """Such as "m7"."""
     vector_space: builtins.str
-    """Name of the space of its vectors; vectors are comparable exactly where it is equal."""
+    """Name of the space of its vectors. Vectors are comparable where it is equal: of one revision exactly, of a model and
+    the one before it as far as the one could be turned onto the other (`alignment` of `config` has the residual).
+    """
     dim: builtins.int
     """Numbers per vector, 1 to 4096."""
     @property
