@@ -37,7 +37,7 @@ def list_command(database: DatabaseOption = None) -> None:
                 format_time(revision.created_at),
                 *("" if figure is None else f"{figure:.4f}" for figure in figures),
             )
-        Console().print(table)
+        _screen().print(table)
 
 
 @models_app.command("show")
@@ -145,6 +145,11 @@ def label_command(
         load_artifact(artifacts_in(artifacts) / revision.path)
         found = set_label(store, name, revision.version, share=share)
         typer.echo(f"{found.name} is {found.version}, for {found.share:.3%} of the users.")
+
+
+def _screen() -> Console:
+    """Piped, a table must not be folded to 80 columns: whoever reads it wants whole rows."""
+    return Console(width=None if Console().is_terminal else 160)
 
 
 def _active(store: Database) -> registry.Revision:
