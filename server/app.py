@@ -130,7 +130,7 @@ class App:
     async def _build(self, listen: str, share_port: bool) -> tuple[grpc.aio.Server, int]:
         """A server belongs to the loop in which it is made."""
         rpcs: Any = Rpcs(self._threads, self._watch.calls)
-        interest = InterestServicer(self._models.current, self._known, self._batches.ask, self._threads)
+        interest = InterestServicer(self._models.of_user, self._known, self._batches.ask, self._threads)
         events = EventServicer(self._writer, self._streams, self._threads)
         _add_services(rpcs, self._threads, self._database, self._models, interest, events)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, rpcs)
@@ -217,7 +217,7 @@ def _add_services(
     events: EventServicer,
 ) -> None:
     interest_pb2_grpc.add_InterestServiceServicer_to_server(interest, server)
-    similarity_pb2_grpc.add_SimilarityServiceServicer_to_server(SimilarityServicer(models.current, threads), server)
+    similarity_pb2_grpc.add_SimilarityServiceServicer_to_server(SimilarityServicer(models, threads), server)
     segment_pb2_grpc.add_SegmentServiceServicer_to_server(SegmentServicer(models), server)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(models, threads), server)
     event_pb2_grpc.add_EventServiceServicer_to_server(events, server)

@@ -20,9 +20,10 @@ from server.logs import set_up_logging
 from server.serving import serve_until
 from server.settings_flags import with_settings
 from server.workers import serve_with_workers
-from training.cli import models_app, refresh_command, train_command
+from training.cli import refresh_command, train_command
 from training.evaluation.cli import evaluate_command
 from training.evaluation.cross_cli import cross_validate_command
+from training.models_cli import models_app
 
 app = typer.Typer(
     name="penchant",

@@ -7,6 +7,7 @@ read for a moment nothing that is kept counts, so no answer is older than a seco
 
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -26,7 +27,8 @@ Known = tuple[Past, Answer]
 
 
 class _Entry(NamedTuple):
-    revision: Revision
+    revision: "weakref.ref[Revision]"
+    """Weak: a revision that nothing else needs is not kept for users who were asked about under it."""
     kinds: tuple[EventKind, ...]
     """What events were taken to say."""
     known: Known
@@ -58,7 +60,7 @@ class KnownUsers:
         """
         with self._lock:
             entry = self._entries.get(user)
-            if entry is None or entry.revision is not engine.revision or entry.kinds != engine.live.told_kinds:
+            if entry is None or entry.revision() is not engine.revision or entry.kinds != engine.live.told_kinds:
                 return None
             now = time.monotonic()
             if not or_stale and (now >= entry.until or now >= self._feed_read_at + FEED_S):
@@ -80,7 +82,7 @@ class KnownUsers:
                 return
             self._drop(user)
             self._entries[user] = _Entry(
-                engine.revision, engine.live.told_kinds, known, time.monotonic() + KEPT_S, size
+                weakref.ref(engine.revision), engine.live.told_kinds, known, time.monotonic() + KEPT_S, size
             )
             self._bytes += size
             while self._bytes > self._most_bytes:

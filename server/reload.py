@@ -1,12 +1,12 @@
 """Which revisions are loaded: follows the change feed and swaps engines while calls go on.
 
-A call takes an engine once and keeps it, so no answer mixes two revisions. The last two revisions stay loaded, so that
-page and resume tokens of the one before remain good. A revision that cannot be loaded leaves the old one serving.
+A call takes an engine once and keeps it, so no answer mixes two revisions. Loaded are the last two that were active, so
+that page and resume tokens of the one before remain good, and what labels give users to. One that cannot be loaded
+leaves the old one serving; users of a label are then answered by what is active.
 """
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +15,13 @@ import structlog
 
 from graph.storage.changes import Follower
 from graph.storage.database import Database
-from graph.storage.errors import ArtifactError, ConflictError
-from graph.storage.registry import active_revision
+from graph.storage.errors import ArtifactError
+from graph.storage.labels import Label, labels
+from graph.storage.registry import active_revision, get_revision
 from graph.storage.times import now_us
 from server.engine import Engine
 from server.live import read_live_catalog
+from server.loaded import Loaded
 from server.revision import load_revision
 from server.watch.feed import Feed
 
@@ -30,7 +32,6 @@ RETRY_MS = 5_000
 """How soon a revision that could not be loaded is tried again: its folder may still be on its way."""
 COUNT_AGAIN_S = 3_600.0
 """How old the counts of what sold lately may become; they are part of what orders the items."""
-KEPT = 2
 CATALOG_NAMES = {"items", "categories", "kinds"}
 """What a change of the catalog must name to matter here; profiles of users do not."""
 
@@ -42,21 +43,20 @@ class Models:
         self._database = database
         self._artifacts = artifacts
         self._on_ready = on_ready
-        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._loaded = Loaded()
         self._stopping = threading.Event()
         self._follower = Follower(database)
         self.feed = Feed.of(database)
         self._thread = threading.Thread(target=self._follow, name="follow-changes", daemon=True)
         self._catalog_changed = False
         self._next_try = 0.0
-        """When the active revision is looked at again without a change (monotonic seconds); infinite: not at all."""
+        """When revisions are looked at again without a change (monotonic seconds); infinite: not at all."""
         self._count_next = time.monotonic() + COUNT_AGAIN_S
-        self.problem = ""
-        """Why the active revision is not the one that answers; empty where all is well."""
+        self._problems: dict[str, str] = {}
 
     def start(self) -> None:
         """Loads what is active, if anything is, then follows. Does not raise for a broken artifact."""
-        self._activate()
+        self._see_revisions()
         self._thread.start()
 
     def stop(self) -> None:
@@ -68,23 +68,32 @@ class Models:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def problem(self) -> str:
+        """Why a revision that should answer does not; empty where all is well."""
+        return " ".join(self._problems.values())
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """Those whose users are answered by their revisions."""
+        return self._loaded.labels
+
     def current(self) -> Engine:
-        """The engine that answers now. ArtifactError where none could be loaded."""
-        engines = self._engines
-        if not engines:
-            hint = "Train one with `penchant train`, or activate one with `penchant models activate`."
-            raise ArtifactError(self.problem or f"No model is active. {hint}", reason="NO_MODEL")
-        return engines[next(reversed(engines))]
+        """The engine of what is active. ArtifactError where none could be loaded."""
+        return self._there(self._loaded.current)
+
+    def of_user(self, user: str) -> Engine:
+        """The engine that answers a user, by external id. ArtifactError where none could be loaded."""
+        return self._there(self._loaded.of_user(user))
 
     def at(self, version: str) -> Engine:
         """The engine of a revision that a token names. ConflictError once it is gone."""
-        engine = self._engines.get(version)
+        return self._loaded.at(version)
+
+    def _there(self, engine: Engine | None) -> Engine:
         if engine is None:
-            raise ConflictError(
-                f"Revision {version} is no longer served.",
-                hint="Start anew with an empty token.",
-                reason="MODEL_VERSION_GONE",
-            )
+            hint = "Train one with `penchant train`, or activate one with `penchant models activate`."
+            raise ArtifactError(self.problem or f"No model is active. {hint}", reason="NO_MODEL")
         return engine
 
     def _follow(self) -> None:
@@ -103,56 +112,60 @@ class Models:
             if change.kind == "activation":
                 self._next_try = 0.0
         if time.monotonic() >= self._next_try:
-            self._activate()
+            self._see_revisions()
         if self._catalog_changed:
             self._see_catalog()
             self._catalog_changed = False
         if time.monotonic() >= self._count_next:
             self._count_again()
 
-    def _activate(self) -> None:
-        revision = active_revision(self._database)
-        version = str(revision.version) if revision else ""
-        if revision is not None and version != next(reversed(self._engines), ""):
-            try:
-                engine = self._engines.get(version) or self._load(self._artifacts / revision.path)
-            except ArtifactError as error:
-                self._cannot_load(version, error)
-                return
-            self._serve(version, engine)
-        self._next_try, self.problem = float("inf"), ""
+    def _see_revisions(self) -> None:
+        """Loads what should answer and is not there. What is active goes first: nobody waits for a label."""
+        problems: dict[str, str] = {}
+        active, wanted = active_revision(self._database), [each for each in labels(self._database) if each.share > 0]
+        if active is not None and self._make_ready(str(active.version), active.path, problems):
+            self._activate(str(active.version))
+        ready = []
+        for label in wanted:
+            version = str(label.version)
+            if self._make_ready(version, get_revision(self._database, label.version).path, problems):
+                ready.append(label)
+        self._loaded = self._loaded.with_labels(tuple(ready))
+        self._problems = problems
+        self._next_try = time.monotonic() + RETRY_MS / 1_000 if problems else float("inf")
+
+    def _make_ready(self, version: str, path: str, problems: dict[str, str]) -> bool:
+        """Loads a revision unless it is there; `problems` is told where that fails, the log once."""
+        if version in self._loaded.engines:
+            return True
+        try:
+            engine = self._load(self._artifacts / path)
+        except ArtifactError as error:
+            problems[version] = str(error)
+            if self._problems.get(version) != str(error):
+                serving = self._loaded.version or None
+                log.error("cannot load", version=version, reason=error.reason, message=str(error), serving=serving)
+            return False
+        self._loaded = self._loaded.with_engine(version, engine)
+        return True
 
     def _load(self, path: Path) -> Engine:
         loaded = load_revision(path)
         return Engine(self._database, loaded, read_live_catalog(self._database, loaded.artifact))
 
-    def _serve(self, version: str, engine: Engine) -> None:
-        engines = self._engines.copy()  # readers see the old or the new order, never one being changed
-        engines[version] = engine
-        engines.move_to_end(version)
-        while len(engines) > KEPT:
-            engines.popitem(last=False)
-        self._engines = engines
-        log.info("serving", version=version)
-        self._on_ready()
-
-    def _cannot_load(self, version: str, error: ArtifactError) -> None:
-        if str(error) != self.problem:
-            serving = next(reversed(self._engines), None)
-            log.error("cannot load", version=version, reason=error.reason, message=str(error), serving=serving)
-        self._next_try, self.problem = time.monotonic() + RETRY_MS / 1_000, str(error)
+    def _activate(self, version: str) -> None:
+        if version != self._loaded.version:
+            self._loaded = self._loaded.with_active(version)
+            log.info("serving", version=version)
+            self._on_ready()
 
     def _see_catalog(self) -> None:
-        engines = self._engines.copy()
-        for version, engine in engines.items():
-            live = read_live_catalog(self._database, engine.revision.artifact)
-            engines[version] = Engine(self._database, engine.revision, live)
-        self._engines = engines
+        self._loaded = self._loaded.each(
+            lambda engine: replace(engine, live=read_live_catalog(self._database, engine.revision.artifact))
+        )
 
     def _count_again(self) -> None:
-        engines = self._engines.copy()
-        for version, engine in engines.items():
-            counted = replace(engine.revision, fast=engine.revision.fast.as_of(now_us()))
-            engines[version] = replace(engine, revision=counted)
-        self._engines = engines
+        self._loaded = self._loaded.each(
+            lambda engine: replace(engine, revision=replace(engine.revision, fast=engine.revision.fast.as_of(now_us())))
+        )
         self._count_next = time.monotonic() + COUNT_AGAIN_S

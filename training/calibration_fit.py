@@ -69,6 +69,7 @@ def _calibrator(pairs: Pairs, outcomes: Outcomes, horizon: Horizon) -> Calibrato
         "uncalibrated_log_loss": process.log_loss,
         "base_rate_log_loss": judged.base_rate_log_loss,
         "calibration_error": judged.calibration_error,
+        "observed_over_expected": float(came.sum() / foretold[top].sum()),
     }
     return Calibrator(horizon, whole.activity, whole.activity_knots, whole.knots, whole.table, threshold, measured)
 

@@ -1,8 +1,5 @@
-"""`penchant train`, `refresh` and `models`: the terminal around `train_run.py`, `refresh.py` and the registry."""
+"""`penchant train` and `refresh`: the terminal around `train_run.py` and `refresh.py`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,25 +8,23 @@ from rich.table import Table
 
 from graph.storage import registry
 from graph.storage.cli_errors import explained
-from graph.storage.database import Database
-from graph.storage.errors import ConflictError
-from graph.storage.settings import Settings
-from graph.storage.times import format_time
 from training.options import (
     ArtifactsOption,
     DatabaseOption,
     DeviceOption,
+    GateOption,
     OrderName,
     OrderOption,
     ProtocolName,
     SettingsOption,
+    artifacts_in,
+    opened,
 )
+from training.promotion_view import end_if_refused, print_gate
 from training.stages import stages_on
 
 if TYPE_CHECKING:
     from training.promote import Verdict
-
-models_app = typer.Typer(help="Published models: which there are, and which one serves.", no_args_is_help=True)
 
 
 def train_command(
@@ -61,7 +56,8 @@ def train_command(
     seed: Annotated[int, typer.Option(help="The same seed gives the same model on a CPU.")] = 0,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
-    activate: Annotated[bool, typer.Option(help="Let the model serve if it beats its baselines.")] = True,
+    activate: Annotated[bool, typer.Option(help="Let the model serve if it passes the gate.")] = True,
+    gate: GateOption = None,
     force: Annotated[bool, typer.Option("--force", help="Let it serve even if it does not; that is recorded.")] = False,
     database: DatabaseOption = None,
     artifacts: ArtifactsOption = None,
@@ -76,6 +72,7 @@ def train_command(
             stages.stage("loading")
             from graph.features.values import split_name
             from training.net_settings import parse_settings
+            from training.promotion_gate import parse_thresholds
             from training.train_run import Options, train
 
             changes = {
@@ -87,10 +84,11 @@ def train_command(
                 "feature_scaling": feature_scaling,
                 "seed": seed,
             }
-            with _opened(database) as store:
+            thresholds = parse_thresholds(gate or [])
+            with opened(database) as store:
                 trained = train(
                     store,
-                    _artifacts(artifacts),
+                    artifacts_in(artifacts),
                     Options(
                         protocol=protocol.value,
                         order=order.value,
@@ -102,6 +100,7 @@ def train_command(
                         resume=resume,
                         activate=activate,
                         force=force,
+                        thresholds=thresholds,
                     ),
                     on_progress=stages.net,
                     stage=stages.stage,
@@ -111,16 +110,19 @@ def train_command(
         typer.echo(
             f"net: best epoch {fit.best_epoch} of {len(fit.epochs)}, {fit.seconds:.0f} s; curves in {trained.curves}"
         )
+        if trained.alignment is not None:
+            typer.echo(str(trained.alignment))
         left_out = [
             name for name in feature or () if split_name(name)[0] not in trained.learned.model.net.config.features
         ]
         if left_out:
             typer.echo(f"left out, as what goes together is no more alike in it than chance: {', '.join(left_out)}")
         Console().print(_verdict_table(trained.verdict))
+        print_gate(trained.gate)
         if trained.is_active:
-            typer.echo(f"{trained.version} is active." if trained.verdict.passes else f"{trained.version} was forced.")
+            typer.echo(f"{trained.version} is active." if trained.gate.passes else f"{trained.version} was forced.")
         elif activate:
-            trained.verdict.require()
+            end_if_refused(trained.gate)
 
 
 def refresh_command(
@@ -135,89 +137,16 @@ def refresh_command(
             stages.stage("loading")
             from training.refresh import refresh
 
-            with _opened(database) as store:
+            with opened(database) as store:
                 following, path = refresh(
                     store,
-                    _artifacts(artifacts),
+                    artifacts_in(artifacts),
                     version=registry.parse_version(version) if version else None,
                     activate=activate,
                     stage=stages.stage,
                     say=stages.say,
                 )
         typer.echo(f"{following} published in {path}" + (", it is active." if activate else "."))
-
-
-@models_app.command("list")
-def list_command(database: DatabaseOption = None) -> None:
-    """All revisions, oldest first, with what they reached on their validation window."""
-    with explained(), _opened(database) as store:
-        active = registry.active_revision(store)
-        table = Table("version", "active", "events before", "published", "NDCG@10", "best baseline", box=None)
-        for revision in registry.revisions(store):
-            is_active = active is not None and active.version == revision.version
-            figures = [revision.metrics.get(f"validation_ndcg@10{end}") for end in ("", "_best_baseline")]
-            table.add_row(
-                str(revision.version),
-                "yes" if is_active else "",
-                format_time(revision.as_of),
-                format_time(revision.created_at),
-                *("" if figure is None else f"{figure:.4f}" for figure in figures),
-            )
-        Console().print(table)
-
-
-@models_app.command("show")
-def show_command(
-    version: Annotated[str | None, typer.Argument(help="Such as m7.12.", show_default="the active one")] = None,
-    database: DatabaseOption = None,
-    artifacts: ArtifactsOption = None,
-) -> None:
-    """One revision's manifest, every file of it checked."""
-    with explained(), _opened(database) as store:
-        revision = registry.get_revision(store, registry.parse_version(version)) if version else _active(store)
-        from training.artifact import load_artifact
-
-        artifact = load_artifact(_artifacts(artifacts) / revision.path)
-        manifest = artifact.manifest
-        Console().print_json(manifest.model_dump_json(exclude={"files", "model_files"}))
-        size = sum(entry.bytes for entry in (*manifest.files.values(), *manifest.model_files.values()))
-        typer.echo(f"{len(manifest.files) + len(manifest.model_files)} files, {size / 1e6:.1f} MB, all as published")
-
-
-@models_app.command("activate")
-def activate_command(
-    version: Annotated[str, typer.Argument(help="Such as m7.12.")],
-    force: Annotated[bool, typer.Option("--force", help="Even if it lost to a baseline; that is recorded.")] = False,
-    reason: Annotated[str | None, typer.Option(help="Kept with the activation.")] = None,
-    database: DatabaseOption = None,
-    artifacts: ArtifactsOption = None,
-) -> None:
-    """Let a revision serve. Its files are checked first."""
-    with explained(), _opened(database) as store:
-        revision = registry.get_revision(store, registry.parse_version(version))
-        from training.artifact import load_artifact
-        from training.promotion import promote
-
-        load_artifact(_artifacts(artifacts) / revision.path)
-        promote(store, revision.version, force=force, reason=reason)
-        typer.echo(f"{revision.version} is active.")
-
-
-@models_app.command("rollback")
-def rollback_command(
-    reason: Annotated[str | None, typer.Option(help="Kept with the activation.")] = None,
-    database: DatabaseOption = None,
-) -> None:
-    """Go back to what served before; once more goes further back."""
-    with explained(), _opened(database) as store:
-        typer.echo(f"{registry.rollback(store, reason=reason).version} is active again.")
-
-
-def _active(store: Database) -> registry.Revision:
-    revision = registry.active_revision(store)
-    if revision is None:
-        raise ConflictError("No model is active yet.", hint="Train one with `penchant train`.")
-    return revision
 
 
 def _verdict_table(verdict: "Verdict") -> Table:
@@ -228,17 +157,3 @@ def _verdict_table(verdict: "Verdict") -> Table:
     for result in verdict.results:
         table.add_row(result.model, *(f"{result.means[name]:.4f}" for name in names))
     return table
-
-
-def _artifacts(given: Path | None) -> Path:
-    return given or Settings().artifacts
-
-
-@contextmanager
-def _opened(url: str | None) -> Iterator[Database]:
-    store = Database(url or Settings().database_url)
-    try:
-        store.require_schema()
-        yield store
-    finally:
-        store.close()

@@ -63,6 +63,8 @@ class Model:
     near: float = NEAR
     calibration: Calibration = field(default_factory=Calibration)
     recency: Recency = ALIKE
+    name: str = ""
+    """Such as m7; known once the model is published."""
 
 
 def kinds_of(snapshot: Snapshot) -> tuple[KindEntry, ...]:
@@ -143,7 +145,7 @@ def revision_of(
     stage("segments")
     single = profiles(mixture.net.vectors, histories)
     if model.segments is None:
-        segments = find_segments(single, histories, snapshot, vector_space=model.vector_space, seed=seed)
+        segments = find_segments(single, histories, snapshot, model=model.name, seed=seed)
     else:
         segments = with_members(model.segments, single)
     return Revision(

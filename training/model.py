@@ -107,10 +107,13 @@ class InterestNet(nn.Module):
     """`config.nets` nets that serve as one: vectors side by side, so that one cosine is the average of their logits.
 
     With temperatures τ_i the parts are scaled by √(τ_i / Σ τ): then mean(τ) · cosine = mean of τ_i · cosine_i.
+    A published net may turn what leaves it, and turns back the item vectors that it is given: no cosine changes.
     """
 
     item_ids: Tensor
     category_ids: Tensor
+    rotation: Tensor | None
+    """`[vector_dim, vector_dim]`, orthogonal: turns all vectors that leave the net (alignment.py); None: none."""
 
     def __init__(
         self,
@@ -131,6 +134,7 @@ class InterestNet(nn.Module):
             self.register_buffer(_ENCODER + name, torch.from_numpy(np.array(array)))
         self.register_buffer("item_ids", item_ids.clone())
         self.register_buffer("category_ids", category_ids.clone())
+        self.register_buffer("rotation", None)
         self.nets = nn.ModuleList(
             SingleNet(config, len(item_ids), len(category_ids), n_kinds, encoder.widths if encoder else ())
             for _ in range(config.nets)
@@ -144,6 +148,8 @@ class InterestNet(nn.Module):
         }
         encoder = FeatureEncoder.of_state(config.features, kept) if config.features else None
         net = cls(config, state["item_ids"], state["category_ids"], len(state["nets.0.kind.weight"]) - 1, encoder)
+        if (rotation := state.get("rotation")) is not None:
+            net.register_buffer("rotation", torch.zeros_like(rotation))
         net.load_state_dict(state)
         return net.eval()
 
@@ -187,7 +193,8 @@ class InterestNet(nn.Module):
         positions: how many steps, padding included, are encoded at once; a limit on memory, not on the answer.
         """
         windows = newest_windows(histories, self.config.max_history)
-        parts = [unit(part) for part in items.chunk(self.config.nets, dim=-1)]
+        own = items if self.rotation is None else items @ self.rotation.T
+        parts = [unit(part) for part in own.chunk(self.config.nets, dim=-1)]
         users = items.new_zeros(len(histories), self.config.interests, items.shape[1])
         for rows in bucketed(windows.steps, positions):
             batch = make_batch(windows, rows, training=False).to(items.device)
@@ -197,7 +204,8 @@ class InterestNet(nn.Module):
 
     def _side_by_side(self, parts: list[Tensor]) -> Tensor:
         scales = (self.temperatures / self.temperatures.sum()).sqrt()
-        return torch.cat([scale * part for scale, part in zip(scales, parts, strict=True)], dim=-1)
+        vectors = torch.cat([scale * part for scale, part in zip(scales, parts, strict=True)], dim=-1)
+        return vectors if self.rotation is None else vectors @ self.rotation
 
 
 def _rows(ids: Tensor, known: Tensor) -> Tensor:

@@ -1,13 +1,16 @@
 """What the command lines of learning and judging have in common: names, and options that mean the same."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from graph.storage.database import Database
 from graph.storage.errors import BadInputError
+from graph.storage.settings import Settings
 from graph.storage.times import parse_time
 
 
@@ -48,6 +51,14 @@ SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A setting of the net, e.g. loss=bpr; several times."),
 ]
+GateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate",
+        metavar="NAME=VALUE",
+        help="A threshold of the gate, e.g. ndcg_of_active=1; several times.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 DatabaseOption = Annotated[
     str | None, typer.Option("--database", help="URL of the store.", show_default="PENCHANT_DATABASE_URL")
@@ -67,3 +78,19 @@ def moment(option: str, text: str | None) -> int | None:
 
 def chosen_baselines(given: Sequence[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in given if name != "none") if given else default
+
+
+def artifacts_in(given: Path | None) -> Path:
+    """The folder of the models."""
+    return given or Settings().artifacts
+
+
+@contextmanager
+def opened(url: str | None) -> Iterator[Database]:
+    """The store, checked for its schema. Raises SchemaError."""
+    store = Database(url or Settings().database_url)
+    try:
+        store.require_schema()
+        yield store
+    finally:
+        store.close()

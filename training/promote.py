@@ -1,10 +1,11 @@
-"""May a model serve? Not if a baseline beats it on its own validation window, from the same events."""
+"""How a trained model does on its validation window, beside baselines from the same events: what the gate reads."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from graph.snapshot import Snapshot
-from graph.storage.errors import ConflictError
+from training.calibration import Calibration
 from training.evaluation.baselines import (
     Ranker,
     Recalled,
@@ -13,10 +14,12 @@ from training.evaluation.baselines import (
     fit_recent_popularity,
 )
 from training.evaluation.evaluate import Progress, Result, evaluate
+from training.evaluation.metrics import COVERAGE_CUT
 from training.evaluation.protocols import AS_TRAINED
 from training.evaluation.queries import Queries, Seen
 from training.memories import Repeats
 from training.memories_repeats import LearnedRepeats
+from training.promotion_gate import BEST_BASELINE, CALIBRATION, COVERAGE
 from training.train import Learned
 
 METRIC = "ndcg@10"
@@ -24,14 +27,15 @@ METRIC = "ndcg@10"
 
 @dataclass(frozen=True)
 class Verdict:
-    """`results`: the model first, then the baselines, under the rule of the data (seen items in or out)."""
+    """`results`: the model first, then the baselines, under the rule of the data (seen items in or out).
+
+    catalog: how many items were candidates.
+    """
 
     seen: Seen
     results: list[Result]
-
-    @property
-    def model(self) -> float:
-        return self.results[0].means[METRIC]
+    catalog: int
+    calibration: Calibration
 
     @property
     def best(self) -> Result:
@@ -39,31 +43,28 @@ class Verdict:
         return max(self.results[1:], key=lambda result: result.means[METRIC])
 
     @property
-    def passes(self) -> bool:
-        return self.model >= self.best.means[METRIC]
-
-    @property
     def metrics(self) -> dict[str, float]:
         """For the manifest."""
         ours = {f"validation_{name}": value for name, value in self.results[0].means.items() if value == value}
-        return ours | {f"validation_{METRIC}_best_baseline": self.best.means[METRIC]}
+        possible = min(1.0, len(self.results[0].top_items) * COVERAGE_CUT / max(1, self.catalog))
+        told = {BEST_BASELINE: self.best.means[METRIC], COVERAGE: self.results[0].coverage / possible}
+        ratio = observed_over_expected(self.calibration)
+        return ours | told | ({} if ratio is None else {CALIBRATION: ratio})
 
-    def require(self) -> None:
-        """Raises ConflictError when the model loses."""
-        if not self.passes:
-            raise ConflictError(
-                f"The model loses on its validation window: {METRIC} {self.model:.4f}, "
-                f"{self.best.model} has {self.best.means[METRIC]:.4f}. It is published but does not serve.",
-                hint="Train longer or on more data; `penchant models activate --force` lets it serve all the same.",
-                reason="MODEL_LOSES",
-            )
+
+def observed_over_expected(calibration: Calibration) -> float | None:
+    """Of the horizon that is furthest off; None where none was measured."""
+    found = [each.measured.get("observed_over_expected") for each in calibration.calibrators]
+    known = [ratio for ratio in found if ratio is not None]
+    return max(known, key=lambda ratio: abs(math.log(max(ratio, 1e-9))), default=None)
 
 
 def judge(learned: Learned, trained: Snapshot, validation: Queries, progress: Progress | None = None) -> Verdict:
     """The model and the baselines, all from the training part's events, on the validation queries."""
     seen: Seen = "exclude" if learned.exclude_seen else "include"
     rankers: list[Ranker] = [learned.mixture, *baselines(learned, trained)]
-    return Verdict(seen, evaluate(validation, {AS_TRAINED: rankers}, seen=seen, progress=progress))
+    results = evaluate(validation, {AS_TRAINED: rankers}, seen=seen, progress=progress)
+    return Verdict(seen, results, int(validation.catalog.sum()), learned.model.calibration)
 
 
 def baselines(learned: Learned, trained: Snapshot) -> Iterator[Ranker]:

@@ -1,27 +1,34 @@
-"""Letting a published revision serve: its recorded verdict decides, for the command line and for the server alike."""
+"""Letting a published revision serve: the gate decides from what is recorded, for command line and server alike."""
 
 from graph.storage.database import Database
-from graph.storage.errors import ConflictError
-from graph.storage.registry import Revision, Version, activate, active_revision, get_revision
-
-OURS, BEST_BASELINE = "validation_ndcg@10", "validation_ndcg@10_best_baseline"
-"""Names among a revision's metrics, as `promote.Verdict` records them."""
+from graph.storage.registry import Version, activate, activations, active_revision, get_revision
+from training.promotion_gate import Gate, Thresholds, gate_of
 
 
-def loss_of(revision: Revision) -> str:
-    """How the revision lost on its own validation window; empty where it did not, or nothing is recorded."""
-    ours, theirs = revision.metrics.get(OURS), revision.metrics.get(BEST_BASELINE)
-    if ours is None or theirs is None or ours >= theirs:
-        return ""
-    return f"{revision.version} loses on its validation window: NDCG@10 {ours:.4f}, a baseline has {theirs:.4f}."
+def judge_recorded(database: Database, version: Version, thresholds: Thresholds | None = None) -> Gate:
+    """What the gate says of a revision beside what is active now. Raises NotFoundError."""
+    has_served = any(each.version == version for each in activations(database))
+    revision, active = get_revision(database, version), active_revision(database)
+    return gate_of(revision, active, thresholds or Thresholds(), has_served=has_served)
 
 
-def promote(database: Database, version: Version, *, force: bool = False, reason: str | None = None) -> Revision:
-    """Makes a revision serve; nothing happens if it does already. NotFoundError, ConflictError where it lost."""
+def promote(
+    database: Database,
+    version: Version,
+    *,
+    thresholds: Thresholds | None = None,
+    force: bool = False,
+    reason: str | None = None,
+) -> Gate:
+    """Makes a revision serve and records what the gate said; where it serves already nothing is checked or done.
+
+    Raises NotFoundError, and ConflictError where it does not pass and is not forced.
+    """
     active = active_revision(database)
     if active is not None and active.version == version:
-        return active
-    loss = loss_of(get_revision(database, version))
-    if loss and not force:
-        raise ConflictError(loss, hint="Train it longer or on more data, or force it.", reason="MODEL_LOSES")
-    return activate(database, version, forced=bool(loss), reason=reason or loss or None)
+        return Gate(str(version), ())
+    gate = judge_recorded(database, version, thresholds)
+    if not force:
+        gate.require()
+    activate(database, version, forced=not gate.passes, reason=reason or gate.losses or None, gate=gate.stored())
+    return gate

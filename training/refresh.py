@@ -14,6 +14,7 @@ from training.artifact import Artifact, load_artifact
 from training.artifact_publish import Revision, publish_revision
 from training.mixture import Mixture
 from training.mixture_build import Model, Stage, mixture_of, revision_of
+from training.promotion import promote
 
 POPULARITY_HALF_LIFE = "popularity_half_life_days"
 
@@ -33,6 +34,7 @@ def model_of(artifact: Artifact) -> Model:
         near=artifact.near,
         calibration=artifact.calibration,
         recency=artifact.recency,
+        name=f"m{artifact.manifest.model}",
     )
 
 
@@ -85,7 +87,8 @@ def refresh(
     """Publishes the next revision of `version`'s model (default: the active one) from all events of the store.
 
     The graph is counted on from what the last refresh kept in `root`/.graph; `say` is told when that cannot be used.
-    Raises NotFoundError when nothing is active and no version is given, ArtifactError when its folder is broken.
+    Raises NotFoundError when nothing is active and no version is given, ArtifactError when its folder is broken, and
+    ConflictError, after publishing, when a `version` that is named does not pass the gate.
     """
     old = registry.active_revision(database) if version is None else registry.get_revision(database, version)
     if old is None:
@@ -108,7 +111,9 @@ def refresh(
         snapshot_hash=snapshot.content_hash,
         metrics=revision.metrics,
         version=following,
+        comparison=old.comparison,
     )
     if activate:
-        registry.activate(database, following)
+        # What serves goes on to serve, also where it was forced once; another model has to pass the gate.
+        promote(database, following, force=version is None)
     return following, path

@@ -34,10 +34,11 @@ SUPPORT = 0.05
 NAMED = 5
 
 
-def find_segments(
-    vectors: Float32s, histories: Histories, snapshot: Snapshot, *, vector_space: str, seed: int
-) -> Segments:
-    """`vectors` [U, dim], profiles; 0 for a user without history. The same seed finds the same segments."""
+def find_segments(vectors: Float32s, histories: Histories, snapshot: Snapshot, *, model: str, seed: int) -> Segments:
+    """`vectors` [U, dim], profiles; 0 for a user without history. The same seed finds the same segments.
+
+    model: its name, by which its segments have other ids than another model's.
+    """
     active = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
     most = len(active) // USERS_A_SEGMENT
     if most < 2:
@@ -47,7 +48,7 @@ def find_segments(
     sample = directions(vectors[random.permutation(active)[:SAMPLE]], origin)
     centers = _best_centers(sample, [n for n in NUMBERS if n <= most] or [most], seed)
     segments = Segments(
-        segments=tuple(Segment(_id(vector_space, n), "", 0, ()) for n in range(len(centers))),
+        segments=tuple(Segment(_id(model, n), "", 0, ()) for n in range(len(centers))),
         centers=centers,
         origin=origin,
         sharpness=_sharpness(sample @ centers.T),
@@ -152,5 +153,5 @@ def _names(names: pa.StringArray, snapshot: Snapshot, categories: list[int]) -> 
     return [names[c].as_py() or snapshot.categories.external[c].as_py() for c in categories]
 
 
-def _id(vector_space: str, number: int) -> str:
-    return "s-" + hashlib.blake2b(f"{vector_space}/profiles/{number}".encode(), digest_size=6).hexdigest()
+def _id(model: str, number: int) -> str:
+    return "s-" + hashlib.blake2b(f"{model}/profiles/{number}".encode(), digest_size=6).hexdigest()

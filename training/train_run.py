@@ -11,8 +11,10 @@ from graph.storage import registry
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError, TrainingError
 from graph.storage.times import DAY_US
+from training.alignment import ALIGNMENT, Alignment, turned
 from training.artifact_publish import publish_model, publish_revision
 from training.aversion import NEAR_DISLIKES
+from training.comparison import Active
 from training.curves import CURVES, draw_curves
 from training.evaluation.outcomes import Outcomes
 from training.evaluation.protocols import Split, leave_one_out, time_split
@@ -20,6 +22,8 @@ from training.evaluation.queries import Queries
 from training.fit import Progress
 from training.mixture_build import Stage, mixture_of, revision_of
 from training.promote import Verdict, judge
+from training.promotion import judge_recorded, promote
+from training.promotion_gate import Comparison, Gate, Thresholds
 from training.recency import RECENCY
 from training.refresh import POPULARITY_HALF_LIFE
 from training.train import Learned, config_for, learn
@@ -41,13 +45,18 @@ class Options:
     resume: bool = False
     activate: bool = True
     force: bool = False
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(frozen=True)
 class Trained:
+    """`gate` is what decided whether the model may serve; `is_active`, whether it does."""
+
     version: registry.Version
     path: Path
     verdict: Verdict
+    gate: Gate
+    alignment: Alignment | None
     learned: Learned
     curves: Path
     is_active: bool
@@ -73,7 +82,7 @@ def train(
     on_progress: Callable[[Progress], None] | None = None,
     stage: Stage = lambda _: None,
 ) -> Trained:
-    """Raises ConflictError, after publishing, when the model may not serve and is not forced to."""
+    """A model that does not pass the gate is published all the same, and serves only where it is forced to."""
     stage("snapshot")
     folder = root / CHECKPOINT
     snapshot = _snapshot(database, folder, resume=options.resume)
@@ -94,6 +103,9 @@ def train(
     )
     stage("baselines")
     verdict = judge(learned, parts.trained, parts.validation)
+    stage("the active model")
+    active = Active(database, root, parts.trained)
+    comparison = active.compared(verdict.results[0], parts.validation, verdict.seen)
     stage("publish")
     settings = {
         **parts.settings,
@@ -103,15 +115,16 @@ def train(
         NEAR_DISLIKES: learned.model.near,
         RECENCY: learned.model.recency.settings(),
     }
-    version, path = _publish(database, root, learned, parts.published, settings, verdict, stage)
+    alignment = active.align(learned.mixture, parts.trained.items)
+    version, path = _publish(database, root, learned, alignment, parts.published, settings, verdict, comparison, stage)
     curves = path.parent / f"m{version.model}" / CURVES
     draw_curves(learned.fit.epochs, curves, title=f"Learning curves of m{version.model}")
     (folder / RUN).unlink(missing_ok=True)
-    is_active = options.activate and (verdict.passes or options.force)
+    gate = judge_recorded(database, version, options.thresholds)
+    is_active = options.activate and (gate.passes or options.force)
     if is_active:
-        forced = not verdict.passes
-        registry.activate(database, version, forced=forced, reason="forced past its baselines" if forced else None)
-    return Trained(version, path, verdict, learned, curves, is_active)
+        promote(database, version, thresholds=options.thresholds, force=options.force)
+    return Trained(version, path, verdict, gate, alignment, learned, curves, is_active)
 
 
 def parts_of(snapshot: Snapshot, options: Options) -> Parts:
@@ -175,13 +188,20 @@ def _publish(
     database: Database,
     root: Path,
     learned: Learned,
+    alignment: Alignment | None,
     snapshot: Snapshot,
     settings: dict[str, Any],
     verdict: Verdict,
+    comparison: Comparison | None,
     stage: Stage,
 ) -> tuple[registry.Version, Path]:
-    number = registry.create_model(database, config=settings)
-    model = replace(learned.model, vector_space=f"m{number}")
+    if alignment is not None:
+        settings = {**settings, ALIGNMENT: alignment.settings}
+    space = alignment.vector_space if alignment is not None and alignment.keeps_space else None
+    number = registry.create_model(database, vector_space=space, config=settings)
+    name = f"m{number}"
+    net = learned.model.net if alignment is None else turned(learned.model.net, alignment.rotation)
+    model = replace(learned.model, net=net, vector_space=space or name, name=name)
     publish_model(root, number, model.net.state_dict(), settings["net"])
     mixture = mixture_of(model, snapshot, stage)
     seed = settings["net"]["seed"]
@@ -197,5 +217,6 @@ def _publish(
         snapshot_hash=snapshot.content_hash,
         metrics=verdict.metrics,
         version=version,
+        comparison=None if comparison is None else comparison.model_dump(),
     )
     return version, path

@@ -1,7 +1,7 @@
 """Models and their revisions, and which one is active. The files are the artifact's; here is what they are called."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,6 +49,7 @@ class Revision:
     metrics: Mapping[str, Any]
     config: Mapping[str, Any]  # the model's
     created_at: int  # us
+    comparison: Mapping[str, Any] | None = None  # how it did beside what was active
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Activation:
     is_rollback: bool
     forced: bool  # promoted although the gate said no
     reason: str | None
+    gate: Sequence[Mapping[str, Any]] | None = None  # what was checked
 
 
 def create_model(database: Database, *, vector_space: str | None = None, config: Mapping[str, Any]) -> int:
@@ -86,6 +88,7 @@ def add_revision(
     snapshot_hash: str,
     metrics: Mapping[str, Any],
     version: Version | None = None,
+    comparison: Mapping[str, Any] | None = None,
 ) -> Version:
     """Registers a published artifact. Raises NotFoundError, and ConflictError when `version` is not the next one."""
     with database.begin() as connection:
@@ -105,9 +108,19 @@ def add_revision(
                 snapshot_hash=snapshot_hash,
                 metrics=dict(metrics),
                 created_at=now_us(),
+                comparison=comparison,
             )
         )
     return following
+
+
+def note_comparison(database: Database, version: Version, comparison: Mapping[str, Any]) -> None:
+    """Keeps how a revision did beside what is active now, in place of what was noted before. Raises NotFoundError."""
+    with database.begin() as connection:
+        number = row_of(connection, version).id
+        connection.execute(
+            model_revision.update().where(model_revision.c.id == number).values(comparison=dict(comparison))
+        )
 
 
 def _next(connection: Connection, model_number: int) -> Version:
@@ -126,7 +139,7 @@ def revisions(database: Database) -> list[Revision]:
 def get_revision(database: Database, version: Version) -> Revision:
     """Raises NotFoundError."""
     with database.connect() as connection:
-        return _revision(_row(connection, version))
+        return _revision(row_of(connection, version))
 
 
 def active_revision(database: Database) -> Revision | None:
@@ -144,20 +157,27 @@ def activations(database: Database) -> list[Activation]:
         rows = connection.execute(
             select(
                 model_revision.c.model_id, model_revision.c.number,
-                columns.activated_at, columns.is_rollback, columns.forced, columns.reason,
+                columns.activated_at, columns.is_rollback, columns.forced, columns.reason, columns.gate,
             ).join(model_revision, model_revision.c.id == columns.model_revision_id).order_by(columns.id)
         )  # fmt: skip
         return [Activation(Version(row[0], row[1]), *row[2:]) for row in rows]
 
 
-def activate(database: Database, version: Version, *, forced: bool = False, reason: str | None = None) -> Revision:
+def activate(
+    database: Database,
+    version: Version,
+    *,
+    forced: bool = False,
+    reason: str | None = None,
+    gate: Sequence[Mapping[str, Any]] | None = None,
+) -> Revision:
     """Makes `version` serve; nothing happens if it does already. Raises NotFoundError."""
     with database.begin() as connection:
         lock_catalog(connection)
-        row = _row(connection, version)
+        row = row_of(connection, version)
         newest = connection.execute(select(activation.c.model_revision_id).order_by(activation.c.id.desc()).limit(1))
         if newest.scalar() != row.id:
-            _activate(connection, row.id, version, is_rollback=False, forced=forced, reason=reason)
+            _activate(connection, row.id, version, is_rollback=False, forced=forced, reason=reason, gate=gate)
         return _revision(row)
 
 
@@ -194,9 +214,19 @@ def rollback(database: Database, *, reason: str | None = None, leaving: str = ""
 
 
 def _activate(
-    connection: Connection, number: int, version: Version, *, is_rollback: bool, forced: bool, reason: str | None
+    connection: Connection,
+    number: int,
+    version: Version,
+    *,
+    is_rollback: bool,
+    forced: bool,
+    reason: str | None,
+    gate: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
-    values = {"activated_at": now_us(), "is_rollback": is_rollback, "forced": forced, "reason": reason}
+    checked = None if gate is None else [dict(check) for check in gate]
+    values = {
+        "activated_at": now_us(), "is_rollback": is_rollback, "forced": forced, "reason": reason, "gate": checked
+    }  # fmt: skip
     connection.execute(insert(activation).values(model_revision_id=number, **values))
     append_change(connection, "activation", {"version": str(version)})
 
@@ -207,7 +237,8 @@ def _revisions() -> Select[Any]:
     )
 
 
-def _row(connection: Connection, version: Version) -> Any:
+def row_of(connection: Connection, version: Version) -> Any:
+    """Raises NotFoundError."""
     query = _revisions().where(model_revision.c.model_id == version.model, model_revision.c.number == version.revision)
     row = connection.execute(query).one_or_none()
     if row is None:
@@ -220,5 +251,5 @@ def _row(connection: Connection, version: Version) -> Any:
 def _revision(row: Any) -> Revision:
     return Revision(
         Version(row.model_id, row.number), row.vector_space, row.path, row.as_of, row.known_at, row.snapshot_hash,
-        row.metrics, row.config, row.created_at,
+        row.metrics, row.config, row.created_at, row.comparison,
     )  # fmt: skip

@@ -175,6 +175,7 @@ model_revision = Table(
     Column("snapshot_hash", Text, nullable=False),
     Column("metrics", Json, nullable=False),
     Column("created_at", Micros, nullable=False),
+    Column("comparison", Json, comment="how it did beside what was active; null: it was compared with nothing"),
     UniqueConstraint("model_id", "number"),
 )
 
@@ -187,8 +188,20 @@ activation = Table(
     Column("is_rollback", Boolean, nullable=False),
     Column("forced", Boolean, nullable=False, comment="promoted although the gate said no"),
     Column("reason", Text),
+    Column("gate", Json, comment="what was checked, with values and thresholds; null: nothing was, as in a rollback"),
 )
 """What is active is the newest row; a rollback appends a row that names the revision before."""
+
+label = Table(
+    "label",
+    metadata,
+    Column("name", ExternalId, primary_key=True),
+    Column("model_revision_id", Id, ForeignKey("model_revision.id"), nullable=False),
+    Column("share", Float, nullable=False, comment="of the users, who are answered by it instead of by what is active"),
+    Column("set_at", Micros, nullable=False),
+    CheckConstraint("share >= 0 AND share <= 1", name="share"),
+)
+"""`stable` is no row: it is what is active."""
 
 change = Table(
     "change",

@@ -128,6 +128,9 @@ class Methods:
     get_model = Unary(upkeep.get_model)
     activate_model = Unary(upkeep.activate_model)
     rollback_model = Unary(upkeep.rollback_model)
+    list_labels = Unary(upkeep.list_labels)
+    set_label = Unary(upkeep.set_label)
+    delete_label = Unary(upkeep.delete_label)
 
     get_server_info = Unary(upkeep.get_server_info)
 

@@ -143,6 +143,25 @@ def rollback_model(
     return Call(request, model.RollbackModelResponse, whole, deadline_ms)
 
 
+def list_labels(*, deadline_ms: float | None = None) -> Call[model.ListLabelsResponse, Sequence[model.Label]]:
+    """All labels, "stable" first: what is active, for the users that no other label takes."""
+    return Call(model.ListLabelsRequest(), model.ListLabelsResponse, lambda answer: answer.labels, deadline_ms)
+
+
+def set_label(
+    label: str, version: str, *, share: float = 0.0, deadline_ms: float | None = None
+) -> Call[model.SetLabelResponse, model.Label]:
+    """Lets a label, such as "canary", name a revision and take a share of the users, 0 to 1."""
+    request = model.SetLabelRequest(label=label, version=version, share=share)
+    return Call(request, model.SetLabelResponse, lambda answer: answer.label, deadline_ms)
+
+
+def delete_label(label: str, *, deadline_ms: float | None = None) -> Call[model.DeleteLabelResponse, bool]:
+    """Removes a label, whose users are answered by the active revision again; whether it was there."""
+    request = model.DeleteLabelRequest(label=label)
+    return Call(request, model.DeleteLabelResponse, lambda answer: answer.existed, deadline_ms)
+
+
 def get_server_info(*, deadline_ms: float | None = None) -> Whole[server.GetServerInfoResponse]:
     """Versions, the active model and the limits of requests."""
     return Call(server.GetServerInfoRequest(), server.GetServerInfoResponse, whole, deadline_ms)

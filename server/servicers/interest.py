@@ -57,7 +57,7 @@ class InterestServicer(InterestServiceServicer):
 
     def __init__(
         self,
-        engine: Callable[[], Engine],
+        engine: Callable[[str], Engine],
         kept: KnownUsers,
         ask: Callable[[Asked], Awaitable[Known]],
         threads: Executor,
@@ -73,7 +73,7 @@ class InterestServicer(InterestServiceServicer):
     async def Score(self, request: pb.ScoreRequest, context: "Context") -> pb.ScoreResponse:
         limits.check_id(request.user, "user")
         limits.check_count(request.items, "items", limits.MAX_SCORE_ITEMS)
-        engine = self._engine()
+        engine = self._engine(request.user)
         calibrator = read_horizon(engine, request)
         revision = engine.revision
         index = revision.artifact.items.index_of(request.items)
@@ -101,7 +101,7 @@ class InterestServicer(InterestServiceServicer):
         limits.check_id(request.user, "user")
         k = limits.check_k(request.k)
         wanted = read_filter(request.filter)
-        engine = self._engine()
+        engine = self._engine(request.user)
         calibrator = read_horizon(engine, request)
         revision = engine.revision
         past, known = await self._known(engine, request.user)
@@ -141,7 +141,7 @@ class InterestServicer(InterestServiceServicer):
         k = limits.check_k(request.k)
         if request.view not in pb.InterestView.values():
             raise BadInputError(f"view {request.view} is not known here.", field="view", reason="UNKNOWN_VIEW")
-        engine = self._engine()
+        engine = self._engine(request.user)
         artifact = engine.revision.artifact
         past = engine.past([request.user])
         affinities = engine.interests(past, k)

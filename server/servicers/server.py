@@ -43,6 +43,11 @@ class ServerServicer(ServerServiceServicer):
             limits=LIMITS,
             schema_revision=self._schema,
             now=timestamp(now_us()),
+            labels=[
+                pb.ServedLabel(label=each.name, version=str(each.version), share=each.share)
+                for each in self._models.labels
+            ],
+            problem=self._models.problem,
         )
         try:
             manifest = self._models.current().revision.artifact.manifest

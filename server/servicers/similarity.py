@@ -1,7 +1,6 @@
 """SimilarityService: what is near to what, by the cosine of the net's vectors."""
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from graph.storage.errors import BadInputError, ConflictError, NotFoundError
 from server import limits
 from server.convert import timestamp
 from server.engine import Engine, Kind, Past
+from server.reload import Models
 from server.servicers.filters import read_filter
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ KINDS: dict[int, Kind] = {
 class SimilarityServicer(SimilarityServiceServicer):
     """What has to wait for the store, or to compare with all that a filter lets through, does so in `threads`."""
 
-    def __init__(self, engine: Callable[[], Engine], threads: Executor) -> None:
-        self._engine = engine
+    def __init__(self, models: Models, threads: Executor) -> None:
+        self._models = models
         self._threads = threads
 
     async def FindSimilar(self, request: pb.FindSimilarRequest, context: "Context") -> pb.FindSimilarResponse:
@@ -42,7 +42,8 @@ class SimilarityServicer(SimilarityServiceServicer):
     def _find(self, request: pb.FindSimilarRequest) -> pb.FindSimilarResponse:
         target = read_kind(request.target, "target")
         k = limits.check_k(request.k)
-        engine = self._engine()
+        is_of_user = request.WhichOneof("source") == "user"
+        engine = self._models.of_user(request.user) if is_of_user else self._models.current()
         artifact = engine.revision.artifact
         past, own, vectors = _source(engine, request)
         allowed = None

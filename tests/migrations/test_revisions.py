@@ -109,3 +109,19 @@ def test_ratings_get_the_middle_of_five_stars_where_they_are_stars(
             )
     upgrade(empty_database)
     assert {kind.name: kind.middle for kind in load_kinds(empty_database)}["rating"] == middle
+
+
+def test_what_serves_outlives_a_schema_without_labels(database: Database) -> None:
+    from graph.storage.labels import labels, set_label
+    from graph.storage.registry import activate, activations, add_revision, create_model
+
+    model = create_model(database, config={})
+    facts = {"as_of": 0, "known_at": 0, "snapshot_hash": "", "metrics": {}}
+    version = add_revision(database, model, path="m1.1", **facts)  # type: ignore[arg-type]  # of several types
+    activate(database, version, gate=[{"name": "quality"}])
+    set_label(database, "canary", version, share=0.1)
+    downgrade(database, "0002")
+    upgrade(database)
+    assert labels(database) == []
+    (kept,) = activations(database)
+    assert (kept.version, kept.gate) == (version, None)

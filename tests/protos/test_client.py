@@ -94,6 +94,12 @@ CALLS: list[tuple[Callable[[PenchantClient], Any], Message]] = [
         lambda c: c.rollback_model(reason="why", from_version="m7.1"),
         model.RollbackModelRequest(reason="why", from_version="m7.1"),
     ),
+    (lambda c: c.list_labels(), model.ListLabelsRequest()),
+    (
+        lambda c: c.set_label("canary", "m7.1", share=0.05),
+        model.SetLabelRequest(label="canary", version="m7.1", share=0.05),
+    ),
+    (lambda c: c.delete_label("canary"), model.DeleteLabelRequest(label="canary")),
     (lambda c: c.get_server_info(), server.GetServerInfoRequest()),
 ]
 

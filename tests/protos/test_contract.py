@@ -23,7 +23,10 @@ SERVICES = {
         *("UpsertCategories", "GetCategory", "ListCategories", "DeleteCategory"),
         *("UpsertUsers", "GetUser", "ListUsers", "DeleteUser"),
     },
-    "ModelService": {"ListModels", "GetModel", "ActivateModel", "RollbackModel"},
+    "ModelService": {
+        *("ListModels", "GetModel", "ActivateModel", "RollbackModel"),
+        *("ListLabels", "SetLabel", "DeleteLabel"),
+    },
     "ServerService": {"GetServerInfo"},
 }
 

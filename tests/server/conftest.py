@@ -30,6 +30,7 @@ from graph.storage.times import DAY_US
 from server.app import App, start
 from server.logs import set_up_logging
 from training.artifact import Artifact, load_artifact
+from training.artifact_manifest import MANIFEST, read_manifest, write_manifest
 
 ROOT = Path(__file__).parents[2]
 GROUPS, USERS, ITEMS, DAYS = 4, 64, 60, 100
@@ -275,6 +276,21 @@ def stored_histories() -> Callable[[Served, list[str], int], Histories]:
         return replace(histories, n_items=len(artifact.items))
 
     return read
+
+
+@pytest.fixture(scope="session")
+def publish_as() -> Callable[[World, str, str], None]:
+    """Puts the files of a revision there once more, under another number of the same model."""
+
+    def publish(world: World, old: str, new: str) -> None:
+        coming = world.artifacts / f"{new}-coming"
+        shutil.copytree(world.artifacts / old, coming)
+        fields = read_manifest(coming / MANIFEST).model_dump(exclude={"format_version", "checksum"})
+        (coming / MANIFEST).unlink()
+        write_manifest(coming / MANIFEST, fields | {"revision": registry.parse_version(new).revision})
+        coming.rename(world.artifacts / new)
+
+    return publish
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Activation and rollback under calls in flight; a revision that cannot be loaded; tokens of one that is gone."""
 
 import shutil
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,10 @@ from server import reload
 from training.artifact_manifest import MANIFEST
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Running, Served
+    from tests.server.conftest import Running, Served, World
 
 Run = Callable[[], "Running"]
+PublishAs = Callable[["World", str, str], None]
 
 
 def serves(running: Any, version: str) -> Callable[[], bool]:
@@ -127,48 +127,8 @@ def test_versions_that_are_none(served: "Served", version: str, kind: type[Excep
     assert caught.value.reason == reason  # type: ignore[attr-defined]  # of several kinds, all with a reason
 
 
-def test_no_answer_mixes_two_revisions_and_no_call_fails(run: Run, eventually: Any) -> None:
-    running = run()
-    expected = {
-        version: {each.item: each.score for each in _scores(running, version, eventually)}
-        for version in ("m1.2", "m1.1")
-    }
-    assert expected["m1.1"] != expected["m1.2"]
-    stopping, seen = threading.Event(), set()
-    problems: list[Any] = []
-
-    def ask() -> None:
-        while not stopping.is_set():
-            try:
-                answer = running.client.score("u1", list(expected["m1.1"]))
-            except Exception as error:
-                problems.append(error)
-                return
-            seen.add(answer.model_version)
-            right = expected[answer.model_version]
-            problems.extend(each for each in answer.scores if each.score != pytest.approx(right[each.item], rel=1e-5))
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for version in ("m1.2", "m1.1", "m1.2", "m1.1"):
-        running.client.activate_model(version, force=True, reason="a test")
-        eventually(serves(running, version))
-    stopping.set()
-    for thread in threads:
-        thread.join()
-    assert not problems
-    assert seen == {"m1.1", "m1.2"}
-
-
-def _scores(running: "Running", version: str, eventually: Any) -> Any:
-    running.client.activate_model(version, force=True, reason="a test")
-    eventually(serves(running, version))
-    return running.client.score("u1", [f"i{i}" for i in range(50)]).scores
-
-
 def test_a_broken_revision_leaves_the_old_one_serving_until_it_is_mended(
-    run: Run, eventually: Any, monkeypatch: pytest.MonkeyPatch
+    run: Run, eventually: Any, publish_as: PublishAs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reload, "RETRY_MS", 300)
     running = run()
@@ -185,23 +145,13 @@ def test_a_broken_revision_leaves_the_old_one_serving_until_it_is_mended(
     assert next(iter(running.client.list_models())).revisions[0].active  # what should serve, and does not
     assert running.client.recommend("u1", 1).model_version == "m1.1"
     shutil.rmtree(running.world.artifacts / "m1.3")
-    _publish_as(running, "m1.2", "m1.3")
+    publish_as(running.world, "m1.2", "m1.3")
     eventually(serves(running, "m1.3"))
 
 
-def _publish_as(running: "Running", old: str, new: str) -> None:
-    from training.artifact_manifest import read_manifest, write_manifest
-
-    artifacts = running.world.artifacts
-    shutil.copytree(artifacts / old, artifacts / f"{new}-coming")
-    manifest = artifacts / f"{new}-coming" / MANIFEST
-    fields = read_manifest(manifest).model_dump(exclude={"format_version", "checksum"})
-    manifest.unlink()
-    write_manifest(manifest, fields | {"revision": 3})
-    (artifacts / f"{new}-coming").rename(artifacts / new)
-
-
-def test_tokens_outlive_one_swap_and_not_two(run: Run, eventually: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_outlive_one_swap_and_not_two(
+    run: Run, eventually: Any, publish_as: PublishAs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = run()
     client = running.client
     monkeypatch.setattr("server.servicers.embedding.CHUNK_IDS", 10)
@@ -218,7 +168,7 @@ def test_tokens_outlive_one_swap_and_not_two(run: Run, eventually: Any, monkeypa
     assert following.model_version == "m1.1"
 
     shutil.rmtree(running.world.artifacts / "m1.3")
-    _publish_as(running, "m1.2", "m1.3")
+    publish_as(running.world, "m1.2", "m1.3")
     client.activate_model("m1.3", force=True, reason="a test")
     eventually(serves(running, "m1.3"))
     with pytest.raises(ModelVersionGoneError):

@@ -173,6 +173,11 @@ REFUSED: list[tuple[Message, str, str]] = [
     (model.ListModelsRequest(page_token="%%%"), "INVALID_TOKEN", "page_token"),
     (model.ActivateModelRequest(version="m1.1", reason="x" * 1_025), "TEXT_TOO_LONG", "reason"),
     (model.RollbackModelRequest(reason="a\0b"), "INVALID_TEXT", "reason"),
+    (model.SetLabelRequest(label="stable", version="m1.1"), "LABEL_RESERVED", "label"),
+    (model.SetLabelRequest(label="Canary!", version="m1.1"), "INVALID_LABEL", "label"),
+    (model.SetLabelRequest(label="canary", version="7.1"), "INVALID_VERSION", "version"),
+    (model.SetLabelRequest(label="canary", version="m1.1", share=1.5), "INVALID_SHARE", "share"),
+    (model.DeleteLabelRequest(label="stable"), "LABEL_RESERVED", "label"),
 ]
 
 

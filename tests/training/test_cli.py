@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from graph.snapshot import Snapshot
 from graph.storage.database import Database
-from training.cli import models_app, refresh_command, train_command
+from training.cli import refresh_command, train_command
+from training.models_cli import models_app
 
 app = typer.Typer()
 app.command("train")(train_command)
@@ -48,13 +49,26 @@ def test_train_refresh_list_show_rollback_and_activate(
     )
     assert "m1.1 published" in trained
     assert "m1.1 is active" in trained
+    assert "The gate, m1.1" in trained
+    assert "nothing is active" in trained  # beside which it could be held
     assert "m1.2 published" in run("refresh", *where)
     listed = run("models", "list", "--database", sqlite_url)
     assert [line.split()[:2] for line in listed.splitlines()[1:]][1] == ["m1.2", "yes"]
     assert "all as published" in run("models", "show", *where)
     assert "m1.1 is active again" in run("models", "rollback", "--database", sqlite_url)
     assert "No revision served before" in run("models", "rollback", "--database", sqlite_url, code=2)
+    refused = run("models", "gate", "m1.2", "--gate", "ndcg_of_baseline=1000", *where, code=1)
+    assert "m1.2 does not pass the gate: NDCG@10" in refused
+    assert "skipped" in run("models", "gate", "m1.2", *where)
+    assert "does not pass" in run("models", "activate", "m1.2", "--gate", "ndcg_of_baseline=9", *where, code=2)
     assert "m1.2 is active" in run("models", "activate", "m1.2", *where)
+    assert "ndcg_of_baseline" in run("models", "show", *where)
+    assert "canary is m1.1, for 5.000% of the users" in run(
+        "models", "label", "canary", "m1.1", "--share", "0.05", *where
+    )
+    assert "canary 5.000%" in run("models", "list", "--database", sqlite_url)
+    assert "Which revision is canary?" in run("models", "label", "canary", *where, code=2)
+    assert "canary is removed" in run("models", "label", "canary", "--remove", *where)
     (tmp_path / "m1.1" / "gate.json").write_text("{}")
     assert "gate.json" in run("models", "activate", "m1.1", *where, code=2)
 

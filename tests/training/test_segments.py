@@ -28,13 +28,13 @@ def planted(n_groups: int, users: int, seed: int = 0) -> tuple[np.ndarray, np.nd
 def found(shop: Snapshot) -> tuple[Segments, np.ndarray]:
     vectors, group = planted(4, len(shop.users))
     vectors[-1] = 0
-    return find_segments(vectors, histories_of(shop), shop, vector_space="m1", seed=0), group
+    return find_segments(vectors, histories_of(shop), shop, model="m1", seed=0), group
 
 
 @pytest.mark.parametrize("n_groups", [4, 8])
 def test_as_many_as_were_planted_and_the_same_users(shop: Snapshot, n_groups: int) -> None:
     vectors, group = planted(n_groups, len(shop.users))
-    segments = find_segments(vectors, histories_of(shop), shop, vector_space="m1", seed=0)
+    segments = find_segments(vectors, histories_of(shop), shop, model="m1", seed=0)
     assert len(segments.segments) == n_groups
     assert normalized_mutual_info_score(group, segments.assign(vectors).argmax(axis=1)) > 0.99
 
@@ -82,14 +82,14 @@ def test_ids_stay_and_differ_between_models(found: tuple[Segments, np.ndarray], 
     later = with_members(segments, vectors[::-1])
     assert [s.id for s in later.segments] == [s.id for s in segments.segments]
     assert [s.label for s in later.segments] == [s.label for s in segments.segments]
-    other = find_segments(vectors, histories_of(shop), shop, vector_space="m2", seed=0)
+    other = find_segments(vectors, histories_of(shop), shop, model="m2", seed=0)
     assert not {s.id for s in other.segments} & {s.id for s in segments.segments}
 
 
 def test_too_few_users_make_no_segments(shop: Snapshot) -> None:
     vectors = np.zeros((len(shop.users), DIM), np.float32)
     vectors[:6] = 1
-    assert find_segments(vectors, histories_of(shop), shop, vector_space="m1", seed=0).segments == ()
+    assert find_segments(vectors, histories_of(shop), shop, model="m1", seed=0).segments == ()
 
 
 def test_without_categories_segments_are_numbered(shop: Snapshot) -> None:
@@ -102,5 +102,5 @@ def test_without_categories_segments_are_numbered(shop: Snapshot) -> None:
     )
     bare = replace(shop, categories=IdMap.of([]), catalog=catalog)
     vectors, _ = planted(4, len(shop.users))
-    segments = find_segments(vectors, histories_of(bare), bare, vector_space="m1", seed=0)
+    segments = find_segments(vectors, histories_of(bare), bare, model="m1", seed=0)
     assert [s.label for s in segments.segments] == ["Group 1", "Group 2", "Group 3", "Group 4"]

@@ -25,6 +25,7 @@ from training.evaluation.protocols import time_split
 from training.evaluation.run import Options as EvaluateOptions
 from training.evaluation.run import run
 from training.mixture_build import graph_of, mixture_of
+from training.promotion_gate import Thresholds
 from training.refresh import check_same_store, model_ranker, refresh
 from training.train_run import CHECKPOINT, RUN, Options, Trained, parts_of, train
 
@@ -181,16 +182,14 @@ def test_an_empty_store_cannot_be_learned_from(sqlite_database: Database, tmp_pa
     assert registry.revisions(sqlite_database) == []
 
 
-def test_a_model_that_loses_is_published_but_does_not_serve(
-    store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("training.promote.Verdict.passes", False)
-    refused = train(store, tmp_path, OPTIONS)
+def test_a_model_that_loses_is_published_but_does_not_serve(store: Database, tmp_path: Path) -> None:
+    too_much = replace(OPTIONS, thresholds=Thresholds(ndcg_of_baseline=1_000))
+    refused = train(store, tmp_path, too_much)
     assert refused.path.is_dir()
     assert not refused.is_active
     assert registry.active_revision(store) is None
 
-    forced = train(store, tmp_path, replace(OPTIONS, force=True))
+    forced = train(store, tmp_path, replace(too_much, force=True))
     assert forced.is_active
     assert [a.forced for a in registry.activations(store)] == [True]
 

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from graph.arrays import Bools, Float64s
+from graph.arrays import Bools, Float64s, Int64s
 from graph.threads import in_threads
 from training.evaluation.answers import Answers
 from training.evaluation.baselines import Ranker
@@ -31,6 +31,8 @@ class Result:
     new_hits: float  # share of the hits among the best 10 that are new to their user; NaN without hits
     seconds: float
     recall_curve: Float64s  # mean recall among the best 1, 2, …
+    top_items: Int64s = field(default_factory=lambda: np.zeros((0, COVERAGE_CUT), np.int64))
+    """`[B, COVERAGE_CUT]`, each user's best, -1 where there are fewer; no report keeps them."""
 
     @property
     def means(self) -> dict[str, float]:
@@ -102,6 +104,7 @@ def _judge(queries: Queries, ranker: Ranker | Answers, column: str, seen: Seen, 
         new_hits=float(new.mean()) if len(new) else float("nan"),
         seconds=time.perf_counter() - start,
         recall_curve=recall_curve(every, relevant),
+        top_items=every.top_items,
     )
 
 

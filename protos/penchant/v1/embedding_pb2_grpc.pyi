@@ -21,7 +21,8 @@ class EmbeddingServiceStub:
     """The net's vectors, for use elsewhere. Each has length 1. An item and a category have one vector, a user has one per
     interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score. Where
     popularity stands beside the vectors (`popularity_prior`, the default above 50,000 items), it says how much more a
-    user likes an item than others do, and not how likely the item is.
+    user likes an item than others do, and not how likely the item is. The
+    active revision answers, also for users whom a label takes, so that all vectors of an answer are of one space.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -45,7 +46,8 @@ class EmbeddingServiceAsyncStub:
     """The net's vectors, for use elsewhere. Each has length 1. An item and a category have one vector, a user has one per
     interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score. Where
     popularity stands beside the vectors (`popularity_prior`, the default above 50,000 items), it says how much more a
-    user likes an item than others do, and not how likely the item is.
+    user likes an item than others do, and not how likely the item is. The
+    active revision answers, also for users whom a label takes, so that all vectors of an answer are of one space.
     """
 
     BatchGetEmbeddings: grpc.aio.UnaryUnaryMultiCallable[
@@ -68,7 +70,8 @@ class EmbeddingServiceServicer(metaclass=abc.ABCMeta):
     """The net's vectors, for use elsewhere. Each has length 1. An item and a category have one vector, a user has one per
     interest, with weights. The product of a user's and an item's vector is the net's part alone and not Score. Where
     popularity stands beside the vectors (`popularity_prior`, the default above 50,000 items), it says how much more a
-    user likes an item than others do, and not how likely the item is.
+    user likes an item than others do, and not how likely the item is. The
+    active revision answers, also for users whom a label takes, so that all vectors of an answer are of one space.
     """
 
     @abc.abstractmethod

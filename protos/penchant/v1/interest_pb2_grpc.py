@@ -13,6 +13,7 @@ class InterestServiceStub(object):
     knows events before `history_as_of`: a recorded event counts within a second.
 
     A user who is unknown or has no events is not an error: the answer comes from popularity and `history_events` is 0.
+    A user whom a label takes (ModelService.SetLabel) is answered by the label's revision, everybody else by the active one.
     """
 
     def __init__(self, channel):
@@ -46,6 +47,7 @@ class InterestServiceServicer(object):
     knows events before `history_as_of`: a recorded event counts within a second.
 
     A user who is unknown or has no events is not an error: the answer comes from popularity and `history_events` is 0.
+    A user whom a label takes (ModelService.SetLabel) is answered by the label's revision, everybody else by the active one.
     """
 
     def Score(self, request, context):
@@ -102,6 +104,7 @@ class InterestService(object):
     knows events before `history_as_of`: a recorded event counts within a second.
 
     A user who is unknown or has no events is not an error: the answer comes from popularity and `history_events` is 0.
+    A user whom a label takes (ModelService.SetLabel) is answered by the label's revision, everybody else by the active one.
     """
 
     @staticmethod

@@ -25,6 +25,7 @@ class InterestServiceStub:
     knows events before `history_as_of`: a recorded event counts within a second.
 
     A user who is unknown or has no events is not an error: the answer comes from popularity and `history_events` is 0.
+    A user whom a label takes (ModelService.SetLabel) is answered by the label's revision, everybody else by the active one.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -52,6 +53,7 @@ class InterestServiceAsyncStub:
     knows events before `history_as_of`: a recorded event counts within a second.
 
     A user who is unknown or has no events is not an error: the answer comes from popularity and `history_events` is 0.
+    A user whom a label takes (ModelService.SetLabel) is answered by the label's revision, everybody else by the active one.
     """
 
     Score: grpc.aio.UnaryUnaryMultiCallable[
@@ -78,6 +80,7 @@ class InterestServiceServicer(metaclass=abc.ABCMeta):
     knows events before `history_as_of`: a recorded event counts within a second.
 
     A user who is unknown or has no events is not an error: the answer comes from popularity and `history_events` is 0.
+    A user whom a label takes (ModelService.SetLabel) is answered by the label's revision, everybody else by the active one.
     """
 
     @abc.abstractmethod

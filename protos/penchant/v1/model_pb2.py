@@ -16,7 +16,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17penchant/v1/model.proto\x12\x0bpenchant.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x02\n\rModelRevision\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08known_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cpublished_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x07metrics\x18\x06 \x03(\x0b\x32\'.penchant.v1.ModelRevision.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xbe\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cvector_space\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12.\n\ntrained_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06\x63onfig\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12-\n\trevisions\x18\x06 \x03(\x0b\x32\x1a.penchant.v1.ModelRevision\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"i\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.penchant.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x63tive_version\x18\x03 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"5\n\x10GetModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.penchant.v1.Model\"F\n\x14\x41\x63tivateModelRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"I\n\x15\x41\x63tivateModelResponse\x12\x16\n\x0e\x61\x63tive_version\x18\x01 \x01(\t\x12\x18\n\x10previous_version\x18\x02 \x01(\t\"<\n\x14RollbackModelRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_version\x18\x02 \x01(\t\"I\n\x15RollbackModelResponse\x12\x16\n\x0e\x61\x63tive_version\x18\x01 \x01(\t\x12\x18\n\x10previous_version\x18\x02 \x01(\t2\xe5\x02\n\x0cModelService\x12R\n\nListModels\x12\x1e.penchant.v1.ListModelsRequest\x1a\x1f.penchant.v1.ListModelsResponse\"\x03\x90\x02\x01\x12L\n\x08GetModel\x12\x1c.penchant.v1.GetModelRequest\x1a\x1d.penchant.v1.GetModelResponse\"\x03\x90\x02\x01\x12[\n\rActivateModel\x12!.penchant.v1.ActivateModelRequest\x1a\".penchant.v1.ActivateModelResponse\"\x03\x90\x02\x02\x12V\n\rRollbackModel\x12!.penchant.v1.RollbackModelRequest\x1a\".penchant.v1.RollbackModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17penchant/v1/model.proto\x12\x0bpenchant.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x01\n\tGateCheck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07verdict\x18\x02 \x01(\x0e\x32\x18.penchant.v1.GateVerdict\x12\x12\n\x05value\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05least\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04most\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x0e\n\x06reason\x18\x06 \x01(\tB\x08\n\x06_valueB\x08\n\x06_leastB\x07\n\x05_most\"\x98\x01\n\nActivation\x12\x30\n\x0c\x61\x63tivated_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08rollback\x18\x02 \x01(\x08\x12\x0e\n\x06\x66orced\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12&\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x16.penchant.v1.GateCheck\"a\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\x12*\n\x06set_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe7\x02\n\rModelRevision\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08known_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cpublished_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x07metrics\x18\x06 \x03(\x0b\x32\'.penchant.v1.ModelRevision.MetricsEntry\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x30\n\x0flast_activation\x18\x08 \x01(\x0b\x32\x17.penchant.v1.Activation\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xbe\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cvector_space\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12.\n\ntrained_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06\x63onfig\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12-\n\trevisions\x18\x06 \x03(\x0b\x32\x1a.penchant.v1.ModelRevision\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"i\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.penchant.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x63tive_version\x18\x03 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"5\n\x10GetModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.penchant.v1.Model\"F\n\x14\x41\x63tivateModelRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"q\n\x15\x41\x63tivateModelResponse\x12\x16\n\x0e\x61\x63tive_version\x18\x01 \x01(\t\x12\x18\n\x10previous_version\x18\x02 \x01(\t\x12&\n\x06\x63hecks\x18\x03 \x03(\x0b\x32\x16.penchant.v1.GateCheck\"<\n\x14RollbackModelRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_version\x18\x02 \x01(\t\"I\n\x15RollbackModelResponse\x12\x16\n\x0e\x61\x63tive_version\x18\x01 \x01(\t\x12\x18\n\x10previous_version\x18\x02 \x01(\t\"\x13\n\x11ListLabelsRequest\"8\n\x12ListLabelsResponse\x12\"\n\x06labels\x18\x01 \x03(\x0b\x32\x12.penchant.v1.Label\"@\n\x0fSetLabelRequest\x12\r\n\x05label\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\"5\n\x10SetLabelResponse\x12!\n\x05label\x18\x01 \x01(\x0b\x32\x12.penchant.v1.Label\"#\n\x12\x44\x65leteLabelRequest\x12\r\n\x05label\x18\x01 \x01(\t\"&\n\x13\x44\x65leteLabelResponse\x12\x0f\n\x07\x65xisted\x18\x01 \x01(\x08*w\n\x0bGateVerdict\x12\x1c\n\x18GATE_VERDICT_UNSPECIFIED\x10\x00\x12\x17\n\x13GATE_VERDICT_PASSED\x10\x01\x12\x17\n\x13GATE_VERDICT_FAILED\x10\x02\x12\x18\n\x14GATE_VERDICT_SKIPPED\x10\x03\x32\xde\x04\n\x0cModelService\x12R\n\nListModels\x12\x1e.penchant.v1.ListModelsRequest\x1a\x1f.penchant.v1.ListModelsResponse\"\x03\x90\x02\x01\x12L\n\x08GetModel\x12\x1c.penchant.v1.GetModelRequest\x1a\x1d.penchant.v1.GetModelResponse\"\x03\x90\x02\x01\x12[\n\rActivateModel\x12!.penchant.v1.ActivateModelRequest\x1a\".penchant.v1.ActivateModelResponse\"\x03\x90\x02\x02\x12V\n\rRollbackModel\x12!.penchant.v1.RollbackModelRequest\x1a\".penchant.v1.RollbackModelResponse\x12R\n\nListLabels\x12\x1e.penchant.v1.ListLabelsRequest\x1a\x1f.penchant.v1.ListLabelsResponse\"\x03\x90\x02\x01\x12L\n\x08SetLabel\x12\x1c.penchant.v1.SetLabelRequest\x1a\x1d.penchant.v1.SetLabelResponse\"\x03\x90\x02\x02\x12U\n\x0b\x44\x65leteLabel\x12\x1f.penchant.v1.DeleteLabelRequest\x1a .penchant.v1.DeleteLabelResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -31,28 +31,54 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\220\002\001'
   _globals['_MODELSERVICE'].methods_by_name['ActivateModel']._options = None
   _globals['_MODELSERVICE'].methods_by_name['ActivateModel']._serialized_options = b'\220\002\002'
-  _globals['_MODELREVISION']._serialized_start=104
-  _globals['_MODELREVISION']._serialized_end=397
-  _globals['_MODELREVISION_METRICSENTRY']._serialized_start=351
-  _globals['_MODELREVISION_METRICSENTRY']._serialized_end=397
-  _globals['_MODEL']._serialized_start=400
-  _globals['_MODEL']._serialized_end=590
-  _globals['_LISTMODELSREQUEST']._serialized_start=592
-  _globals['_LISTMODELSREQUEST']._serialized_end=650
-  _globals['_LISTMODELSRESPONSE']._serialized_start=652
-  _globals['_LISTMODELSRESPONSE']._serialized_end=757
-  _globals['_GETMODELREQUEST']._serialized_start=759
-  _globals['_GETMODELREQUEST']._serialized_end=791
-  _globals['_GETMODELRESPONSE']._serialized_start=793
-  _globals['_GETMODELRESPONSE']._serialized_end=846
-  _globals['_ACTIVATEMODELREQUEST']._serialized_start=848
-  _globals['_ACTIVATEMODELREQUEST']._serialized_end=918
-  _globals['_ACTIVATEMODELRESPONSE']._serialized_start=920
-  _globals['_ACTIVATEMODELRESPONSE']._serialized_end=993
-  _globals['_ROLLBACKMODELREQUEST']._serialized_start=995
-  _globals['_ROLLBACKMODELREQUEST']._serialized_end=1055
-  _globals['_ROLLBACKMODELRESPONSE']._serialized_start=1057
-  _globals['_ROLLBACKMODELRESPONSE']._serialized_end=1130
-  _globals['_MODELSERVICE']._serialized_start=1133
-  _globals['_MODELSERVICE']._serialized_end=1490
+  _globals['_MODELSERVICE'].methods_by_name['ListLabels']._options = None
+  _globals['_MODELSERVICE'].methods_by_name['ListLabels']._serialized_options = b'\220\002\001'
+  _globals['_MODELSERVICE'].methods_by_name['SetLabel']._options = None
+  _globals['_MODELSERVICE'].methods_by_name['SetLabel']._serialized_options = b'\220\002\002'
+  _globals['_MODELSERVICE'].methods_by_name['DeleteLabel']._options = None
+  _globals['_MODELSERVICE'].methods_by_name['DeleteLabel']._serialized_options = b'\220\002\002'
+  _globals['_GATEVERDICT']._serialized_start=1944
+  _globals['_GATEVERDICT']._serialized_end=2063
+  _globals['_GATECHECK']._serialized_start=104
+  _globals['_GATECHECK']._serialized_end=276
+  _globals['_ACTIVATION']._serialized_start=279
+  _globals['_ACTIVATION']._serialized_end=431
+  _globals['_LABEL']._serialized_start=433
+  _globals['_LABEL']._serialized_end=530
+  _globals['_MODELREVISION']._serialized_start=533
+  _globals['_MODELREVISION']._serialized_end=892
+  _globals['_MODELREVISION_METRICSENTRY']._serialized_start=846
+  _globals['_MODELREVISION_METRICSENTRY']._serialized_end=892
+  _globals['_MODEL']._serialized_start=895
+  _globals['_MODEL']._serialized_end=1085
+  _globals['_LISTMODELSREQUEST']._serialized_start=1087
+  _globals['_LISTMODELSREQUEST']._serialized_end=1145
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1147
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1252
+  _globals['_GETMODELREQUEST']._serialized_start=1254
+  _globals['_GETMODELREQUEST']._serialized_end=1286
+  _globals['_GETMODELRESPONSE']._serialized_start=1288
+  _globals['_GETMODELRESPONSE']._serialized_end=1341
+  _globals['_ACTIVATEMODELREQUEST']._serialized_start=1343
+  _globals['_ACTIVATEMODELREQUEST']._serialized_end=1413
+  _globals['_ACTIVATEMODELRESPONSE']._serialized_start=1415
+  _globals['_ACTIVATEMODELRESPONSE']._serialized_end=1528
+  _globals['_ROLLBACKMODELREQUEST']._serialized_start=1530
+  _globals['_ROLLBACKMODELREQUEST']._serialized_end=1590
+  _globals['_ROLLBACKMODELRESPONSE']._serialized_start=1592
+  _globals['_ROLLBACKMODELRESPONSE']._serialized_end=1665
+  _globals['_LISTLABELSREQUEST']._serialized_start=1667
+  _globals['_LISTLABELSREQUEST']._serialized_end=1686
+  _globals['_LISTLABELSRESPONSE']._serialized_start=1688
+  _globals['_LISTLABELSRESPONSE']._serialized_end=1744
+  _globals['_SETLABELREQUEST']._serialized_start=1746
+  _globals['_SETLABELREQUEST']._serialized_end=1810
+  _globals['_SETLABELRESPONSE']._serialized_start=1812
+  _globals['_SETLABELRESPONSE']._serialized_end=1865
+  _globals['_DELETELABELREQUEST']._serialized_start=1867
+  _globals['_DELETELABELREQUEST']._serialized_end=1902
+  _globals['_DELETELABELRESPONSE']._serialized_start=1904
+  _globals['_DELETELABELRESPONSE']._serialized_end=1942
+  _globals['_MODELSERVICE']._serialized_start=2066
+  _globals['_MODELSERVICE']._serialized_end=2672
 # @@protoc_insertion_point(module_scope)

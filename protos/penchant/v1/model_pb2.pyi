@@ -6,17 +6,164 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.struct_pb2
 import google.protobuf.timestamp_pb2
 import sys
+import typing
 
-if sys.version_info >= (3, 8):
+if sys.version_info >= (3, 10):
     import typing as typing_extensions
 else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _GateVerdict:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _GateVerdictEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_GateVerdict.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    GATE_VERDICT_UNSPECIFIED: _GateVerdict.ValueType  # 0
+    """Not set."""
+    GATE_VERDICT_PASSED: _GateVerdict.ValueType  # 1
+    """The value is within the bounds."""
+    GATE_VERDICT_FAILED: _GateVerdict.ValueType  # 2
+    """It is not: the revision answers only where it was forced to."""
+    GATE_VERDICT_SKIPPED: _GateVerdict.ValueType  # 3
+    """There is nothing to check; `reason` says why."""
+
+class GateVerdict(_GateVerdict, metaclass=_GateVerdictEnumTypeWrapper):
+    """What came of one check of the gate."""
+
+GATE_VERDICT_UNSPECIFIED: GateVerdict.ValueType  # 0
+"""Not set."""
+GATE_VERDICT_PASSED: GateVerdict.ValueType  # 1
+"""The value is within the bounds."""
+GATE_VERDICT_FAILED: GateVerdict.ValueType  # 2
+"""It is not: the revision answers only where it was forced to."""
+GATE_VERDICT_SKIPPED: GateVerdict.ValueType  # 3
+"""There is nothing to check; `reason` says why."""
+global___GateVerdict = GateVerdict
+
+@typing_extensions.final
+class GateCheck(google.protobuf.message.Message):
+    """One thing that a revision is held to before it may answer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    LEAST_FIELD_NUMBER: builtins.int
+    MOST_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """"ndcg_of_baseline", "ndcg_of_active", "calibration", "coverage", "coverage_of_active" or "overlap"; others may come."""
+    verdict: global___GateVerdict.ValueType
+    """What came of it."""
+    value: builtins.float
+    """What was measured, finite; unset where nothing was."""
+    least: builtins.float
+    """The least that passes, finite."""
+    most: builtins.float
+    """The most that passes, finite; unset where more is better."""
+    reason: builtins.str
+    """The figures behind the value, or why there is none."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        verdict: global___GateVerdict.ValueType = ...,
+        value: builtins.float | None = ...,
+        least: builtins.float | None = ...,
+        most: builtins.float | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["_least", b"_least", "_most", b"_most", "_value", b"_value", "least", b"least", "most", b"most", "value", b"value"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["_least", b"_least", "_most", b"_most", "_value", b"_value", "least", b"least", "most", b"most", "name", b"name", "reason", b"reason", "value", b"value", "verdict", b"verdict"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing_extensions.Literal["_least", b"_least"]) -> typing_extensions.Literal["least"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing_extensions.Literal["_most", b"_most"]) -> typing_extensions.Literal["most"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing_extensions.Literal["_value", b"_value"]) -> typing_extensions.Literal["value"] | None: ...
+
+global___GateCheck = GateCheck
+
+@typing_extensions.final
+class Activation(google.protobuf.message.Message):
+    """That a revision was made the one that answers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ACTIVATED_AT_FIELD_NUMBER: builtins.int
+    ROLLBACK_FIELD_NUMBER: builtins.int
+    FORCED_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    CHECKS_FIELD_NUMBER: builtins.int
+    @property
+    def activated_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When."""
+    rollback: builtins.bool
+    """Whether it was gone back to."""
+    forced: builtins.bool
+    """Whether it was activated although a check failed."""
+    reason: builtins.str
+    """Why, if somebody said so; of a forced one the checks that failed otherwise."""
+    @property
+    def checks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___GateCheck]:
+        """What the gate saw; empty for a rollback, and for what was activated before there were records of it."""
+    def __init__(
+        self,
+        *,
+        activated_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        rollback: builtins.bool = ...,
+        forced: builtins.bool = ...,
+        reason: builtins.str = ...,
+        checks: collections.abc.Iterable[global___GateCheck] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["activated_at", b"activated_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["activated_at", b"activated_at", "checks", b"checks", "forced", b"forced", "reason", b"reason", "rollback", b"rollback"]) -> None: ...
+
+global___Activation = Activation
+
+@typing_extensions.final
+class Label(google.protobuf.message.Message):
+    """A name of a revision, and the users that it takes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    SET_AT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Such as "canary": at most 32 of a-z, 0-9, "-" and "_", a letter first."""
+    version: builtins.str
+    """The revision, such as "m7.12"; empty for "stable" while nothing is active."""
+    share: builtins.float
+    """Share of the users that it takes, 0 to 1. A user is taken where the first 6 bytes of SHA-256 of the label, "/" and
+    the user's id, as a big-endian number over 2^48, are below it; so a larger share gives no user back. Of several
+    labels the first by name takes the user. Of "stable" this is what the others leave: 1 less their sum, at least 0.
+    """
+    @property
+    def set_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was set."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        version: builtins.str = ...,
+        share: builtins.float = ...,
+        set_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["set_at", b"set_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["name", b"name", "set_at", b"set_at", "share", b"share", "version", b"version"]) -> None: ...
+
+global___Label = Label
 
 @typing_extensions.final
 class ModelRevision(google.protobuf.message.Message):
@@ -46,6 +193,8 @@ class ModelRevision(google.protobuf.message.Message):
     KNOWN_AT_FIELD_NUMBER: builtins.int
     PUBLISHED_AT_FIELD_NUMBER: builtins.int
     METRICS_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    LAST_ACTIVATION_FIELD_NUMBER: builtins.int
     version: builtins.str
     """Such as "m7.12"."""
     active: builtins.bool
@@ -62,6 +211,12 @@ class ModelRevision(google.protobuf.message.Message):
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """Quality by name, such as "validation_ndcg@10"; beside it "validation_ndcg@10_best_baseline". Finite."""
+    @property
+    def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Labels that name it, "stable" among them if it is active."""
+    @property
+    def last_activation(self) -> global___Activation:
+        """When it last became the one that answers; unset if it never did."""
     def __init__(
         self,
         *,
@@ -71,9 +226,11 @@ class ModelRevision(google.protobuf.message.Message):
         known_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         published_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         metrics: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        labels: collections.abc.Iterable[builtins.str] | None = ...,
+        last_activation: global___Activation | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "known_at", b"known_at", "published_at", b"published_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["active", b"active", "as_of", b"as_of", "known_at", b"known_at", "metrics", b"metrics", "published_at", b"published_at", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "known_at", b"known_at", "last_activation", b"last_activation", "published_at", b"published_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["active", b"active", "as_of", b"as_of", "known_at", b"known_at", "labels", b"labels", "last_activation", b"last_activation", "metrics", b"metrics", "published_at", b"published_at", "version", b"version"]) -> None: ...
 
 global___ModelRevision = ModelRevision
 
@@ -92,7 +249,9 @@ class Model(google.protobuf.message.Message):
     id: builtins.str
     """Such as "m7"."""
     vector_space: builtins.str
-    """Name of the space of its vectors; vectors are comparable exactly where it is equal."""
+    """Name of the space of its vectors. Vectors are comparable where it is equal: of one revision exactly, of a model and
+    the one before it as far as the one could be turned onto the other (`alignment` of `config` has the residual).
+    """
     dim: builtins.int
     """Numbers per vector, 1 to 4096."""
     @property
@@ -240,17 +399,22 @@ class ActivateModelResponse(google.protobuf.message.Message):
 
     ACTIVE_VERSION_FIELD_NUMBER: builtins.int
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    CHECKS_FIELD_NUMBER: builtins.int
     active_version: builtins.str
     """The revision that is active now."""
     previous_version: builtins.str
     """The one that was active before; the same where nothing changed, empty where none was."""
+    @property
+    def checks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___GateCheck]:
+        """What the gate saw; empty where nothing changed."""
     def __init__(
         self,
         *,
         active_version: builtins.str = ...,
         previous_version: builtins.str = ...,
+        checks: collections.abc.Iterable[global___GateCheck] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing_extensions.Literal["active_version", b"active_version", "previous_version", b"previous_version"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["active_version", b"active_version", "checks", b"checks", "previous_version", b"previous_version"]) -> None: ...
 
 global___ActivateModelResponse = ActivateModelResponse
 
@@ -299,3 +463,116 @@ class RollbackModelResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing_extensions.Literal["active_version", b"active_version", "previous_version", b"previous_version"]) -> None: ...
 
 global___RollbackModelResponse = RollbackModelResponse
+
+@typing_extensions.final
+class ListLabelsRequest(google.protobuf.message.Message):
+    """Request of ModelService.ListLabels."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___ListLabelsRequest = ListLabelsRequest
+
+@typing_extensions.final
+class ListLabelsResponse(google.protobuf.message.Message):
+    """Answer of ModelService.ListLabels."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: builtins.int
+    @property
+    def labels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Label]:
+        """All labels, "stable" first, then by name."""
+    def __init__(
+        self,
+        *,
+        labels: collections.abc.Iterable[global___Label] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["labels", b"labels"]) -> None: ...
+
+global___ListLabelsResponse = ListLabelsResponse
+
+@typing_extensions.final
+class SetLabelRequest(google.protobuf.message.Message):
+    """Request of ModelService.SetLabel."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    """The label, such as "canary"."""
+    version: builtins.str
+    """The revision, such as "m7.12"."""
+    share: builtins.float
+    """Share of the users that it takes, 0 to 1; 0: the label is a name and takes nobody."""
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+        version: builtins.str = ...,
+        share: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["label", b"label", "share", b"share", "version", b"version"]) -> None: ...
+
+global___SetLabelRequest = SetLabelRequest
+
+@typing_extensions.final
+class SetLabelResponse(google.protobuf.message.Message):
+    """Answer of ModelService.SetLabel."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    @property
+    def label(self) -> global___Label:
+        """The label as it is now."""
+    def __init__(
+        self,
+        *,
+        label: global___Label | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["label", b"label"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["label", b"label"]) -> None: ...
+
+global___SetLabelResponse = SetLabelResponse
+
+@typing_extensions.final
+class DeleteLabelRequest(google.protobuf.message.Message):
+    """Request of ModelService.DeleteLabel."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    """The label, such as "canary"."""
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["label", b"label"]) -> None: ...
+
+global___DeleteLabelRequest = DeleteLabelRequest
+
+@typing_extensions.final
+class DeleteLabelResponse(google.protobuf.message.Message):
+    """Answer of ModelService.DeleteLabel."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EXISTED_FIELD_NUMBER: builtins.int
+    existed: builtins.bool
+    """Whether it was there."""
+    def __init__(
+        self,
+        *,
+        existed: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["existed", b"existed"]) -> None: ...
+
+global___DeleteLabelResponse = DeleteLabelResponse

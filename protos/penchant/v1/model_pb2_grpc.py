@@ -36,6 +36,21 @@ class ModelServiceStub(object):
                 request_serializer=penchant_dot_v1_dot_model__pb2.RollbackModelRequest.SerializeToString,
                 response_deserializer=penchant_dot_v1_dot_model__pb2.RollbackModelResponse.FromString,
                 )
+        self.ListLabels = channel.unary_unary(
+                '/penchant.v1.ModelService/ListLabels',
+                request_serializer=penchant_dot_v1_dot_model__pb2.ListLabelsRequest.SerializeToString,
+                response_deserializer=penchant_dot_v1_dot_model__pb2.ListLabelsResponse.FromString,
+                )
+        self.SetLabel = channel.unary_unary(
+                '/penchant.v1.ModelService/SetLabel',
+                request_serializer=penchant_dot_v1_dot_model__pb2.SetLabelRequest.SerializeToString,
+                response_deserializer=penchant_dot_v1_dot_model__pb2.SetLabelResponse.FromString,
+                )
+        self.DeleteLabel = channel.unary_unary(
+                '/penchant.v1.ModelService/DeleteLabel',
+                request_serializer=penchant_dot_v1_dot_model__pb2.DeleteLabelRequest.SerializeToString,
+                response_deserializer=penchant_dot_v1_dot_model__pb2.DeleteLabelResponse.FromString,
+                )
 
 
 class ModelServiceServicer(object):
@@ -58,8 +73,9 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
 
     def ActivateModel(self, request, context):
-        """Makes a revision the one that answers. Activating the active one changes nothing. FAILED_PRECONDITION,
-        MODEL_LOSES where it lost to a baseline or to the active model on its own validation window, unless forced.
+        """Makes a revision the one that answers. Activating the active one changes nothing. FAILED_PRECONDITION where it does
+        not pass the gate, unless forced: MODEL_LOSES where it lost to a baseline or to the active model on its own
+        validation window or was never compared with that, GATE_REFUSES where something else is not as it should be.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -67,6 +83,29 @@ class ModelServiceServicer(object):
 
     def RollbackModel(self, request, context):
         """Goes back to the revision that was active before. FAILED_PRECONDITION, NO_PREVIOUS_REVISION where none was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
+
+    def ListLabels(self, request, context):
+        """Lists labels by name, "stable" first: the active revision, for the users that no other label takes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
+
+    def SetLabel(self, request, context):
+        """Lets a label name a revision, in place of what it named before, and a share of the users be answered by that. The
+        gate is not asked. NOT_FOUND, UNKNOWN_MODEL where there is no such revision; INVALID_ARGUMENT, LABEL_RESERVED for
+        "stable", which ActivateModel moves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')  # a server's own class overrides it
+
+    def DeleteLabel(self, request, context):
+        """Removes a label; its users are answered by the active revision again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,6 +133,21 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.RollbackModel,
                     request_deserializer=penchant_dot_v1_dot_model__pb2.RollbackModelRequest.FromString,
                     response_serializer=penchant_dot_v1_dot_model__pb2.RollbackModelResponse.SerializeToString,
+            ),
+            'ListLabels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLabels,
+                    request_deserializer=penchant_dot_v1_dot_model__pb2.ListLabelsRequest.FromString,
+                    response_serializer=penchant_dot_v1_dot_model__pb2.ListLabelsResponse.SerializeToString,
+            ),
+            'SetLabel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLabel,
+                    request_deserializer=penchant_dot_v1_dot_model__pb2.SetLabelRequest.FromString,
+                    response_serializer=penchant_dot_v1_dot_model__pb2.SetLabelResponse.SerializeToString,
+            ),
+            'DeleteLabel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteLabel,
+                    request_deserializer=penchant_dot_v1_dot_model__pb2.DeleteLabelRequest.FromString,
+                    response_serializer=penchant_dot_v1_dot_model__pb2.DeleteLabelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -172,5 +226,56 @@ class ModelService(object):
         return grpc.experimental.unary_unary(request, target, '/penchant.v1.ModelService/RollbackModel',
             penchant_dot_v1_dot_model__pb2.RollbackModelRequest.SerializeToString,
             penchant_dot_v1_dot_model__pb2.RollbackModelResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListLabels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penchant.v1.ModelService/ListLabels',
+            penchant_dot_v1_dot_model__pb2.ListLabelsRequest.SerializeToString,
+            penchant_dot_v1_dot_model__pb2.ListLabelsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SetLabel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penchant.v1.ModelService/SetLabel',
+            penchant_dot_v1_dot_model__pb2.SetLabelRequest.SerializeToString,
+            penchant_dot_v1_dot_model__pb2.SetLabelResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def DeleteLabel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penchant.v1.ModelService/DeleteLabel',
+            penchant_dot_v1_dot_model__pb2.DeleteLabelRequest.SerializeToString,
+            penchant_dot_v1_dot_model__pb2.DeleteLabelResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

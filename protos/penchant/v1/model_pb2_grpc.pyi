@@ -37,14 +37,33 @@ class ModelServiceStub:
         penchant.v1.model_pb2.ActivateModelRequest,
         penchant.v1.model_pb2.ActivateModelResponse,
     ]
-    """Makes a revision the one that answers. Activating the active one changes nothing. FAILED_PRECONDITION,
-    MODEL_LOSES where it lost to a baseline or to the active model on its own validation window, unless forced.
+    """Makes a revision the one that answers. Activating the active one changes nothing. FAILED_PRECONDITION where it does
+    not pass the gate, unless forced: MODEL_LOSES where it lost to a baseline or to the active model on its own
+    validation window or was never compared with that, GATE_REFUSES where something else is not as it should be.
     """
     RollbackModel: grpc.UnaryUnaryMultiCallable[
         penchant.v1.model_pb2.RollbackModelRequest,
         penchant.v1.model_pb2.RollbackModelResponse,
     ]
     """Goes back to the revision that was active before. FAILED_PRECONDITION, NO_PREVIOUS_REVISION where none was."""
+    ListLabels: grpc.UnaryUnaryMultiCallable[
+        penchant.v1.model_pb2.ListLabelsRequest,
+        penchant.v1.model_pb2.ListLabelsResponse,
+    ]
+    """Lists labels by name, "stable" first: the active revision, for the users that no other label takes."""
+    SetLabel: grpc.UnaryUnaryMultiCallable[
+        penchant.v1.model_pb2.SetLabelRequest,
+        penchant.v1.model_pb2.SetLabelResponse,
+    ]
+    """Lets a label name a revision, in place of what it named before, and a share of the users be answered by that. The
+    gate is not asked. NOT_FOUND, UNKNOWN_MODEL where there is no such revision; INVALID_ARGUMENT, LABEL_RESERVED for
+    "stable", which ActivateModel moves.
+    """
+    DeleteLabel: grpc.UnaryUnaryMultiCallable[
+        penchant.v1.model_pb2.DeleteLabelRequest,
+        penchant.v1.model_pb2.DeleteLabelResponse,
+    ]
+    """Removes a label; its users are answered by the active revision again."""
 
 class ModelServiceAsyncStub:
     """Which models there are and which revision answers. "m7.12" is revision 12 of model 7: a model is trained weights, a
@@ -65,14 +84,33 @@ class ModelServiceAsyncStub:
         penchant.v1.model_pb2.ActivateModelRequest,
         penchant.v1.model_pb2.ActivateModelResponse,
     ]
-    """Makes a revision the one that answers. Activating the active one changes nothing. FAILED_PRECONDITION,
-    MODEL_LOSES where it lost to a baseline or to the active model on its own validation window, unless forced.
+    """Makes a revision the one that answers. Activating the active one changes nothing. FAILED_PRECONDITION where it does
+    not pass the gate, unless forced: MODEL_LOSES where it lost to a baseline or to the active model on its own
+    validation window or was never compared with that, GATE_REFUSES where something else is not as it should be.
     """
     RollbackModel: grpc.aio.UnaryUnaryMultiCallable[
         penchant.v1.model_pb2.RollbackModelRequest,
         penchant.v1.model_pb2.RollbackModelResponse,
     ]
     """Goes back to the revision that was active before. FAILED_PRECONDITION, NO_PREVIOUS_REVISION where none was."""
+    ListLabels: grpc.aio.UnaryUnaryMultiCallable[
+        penchant.v1.model_pb2.ListLabelsRequest,
+        penchant.v1.model_pb2.ListLabelsResponse,
+    ]
+    """Lists labels by name, "stable" first: the active revision, for the users that no other label takes."""
+    SetLabel: grpc.aio.UnaryUnaryMultiCallable[
+        penchant.v1.model_pb2.SetLabelRequest,
+        penchant.v1.model_pb2.SetLabelResponse,
+    ]
+    """Lets a label name a revision, in place of what it named before, and a share of the users be answered by that. The
+    gate is not asked. NOT_FOUND, UNKNOWN_MODEL where there is no such revision; INVALID_ARGUMENT, LABEL_RESERVED for
+    "stable", which ActivateModel moves.
+    """
+    DeleteLabel: grpc.aio.UnaryUnaryMultiCallable[
+        penchant.v1.model_pb2.DeleteLabelRequest,
+        penchant.v1.model_pb2.DeleteLabelResponse,
+    ]
+    """Removes a label; its users are answered by the active revision again."""
 
 class ModelServiceServicer(metaclass=abc.ABCMeta):
     """Which models there are and which revision answers. "m7.12" is revision 12 of model 7: a model is trained weights, a
@@ -99,8 +137,9 @@ class ModelServiceServicer(metaclass=abc.ABCMeta):
         request: penchant.v1.model_pb2.ActivateModelRequest,
         context: _ServicerContext,
     ) -> typing.Union[penchant.v1.model_pb2.ActivateModelResponse, collections.abc.Awaitable[penchant.v1.model_pb2.ActivateModelResponse]]:
-        """Makes a revision the one that answers. Activating the active one changes nothing. FAILED_PRECONDITION,
-        MODEL_LOSES where it lost to a baseline or to the active model on its own validation window, unless forced.
+        """Makes a revision the one that answers. Activating the active one changes nothing. FAILED_PRECONDITION where it does
+        not pass the gate, unless forced: MODEL_LOSES where it lost to a baseline or to the active model on its own
+        validation window or was never compared with that, GATE_REFUSES where something else is not as it should be.
         """
     @abc.abstractmethod
     def RollbackModel(
@@ -109,5 +148,29 @@ class ModelServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[penchant.v1.model_pb2.RollbackModelResponse, collections.abc.Awaitable[penchant.v1.model_pb2.RollbackModelResponse]]:
         """Goes back to the revision that was active before. FAILED_PRECONDITION, NO_PREVIOUS_REVISION where none was."""
+    @abc.abstractmethod
+    def ListLabels(
+        self,
+        request: penchant.v1.model_pb2.ListLabelsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[penchant.v1.model_pb2.ListLabelsResponse, collections.abc.Awaitable[penchant.v1.model_pb2.ListLabelsResponse]]:
+        """Lists labels by name, "stable" first: the active revision, for the users that no other label takes."""
+    @abc.abstractmethod
+    def SetLabel(
+        self,
+        request: penchant.v1.model_pb2.SetLabelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[penchant.v1.model_pb2.SetLabelResponse, collections.abc.Awaitable[penchant.v1.model_pb2.SetLabelResponse]]:
+        """Lets a label name a revision, in place of what it named before, and a share of the users be answered by that. The
+        gate is not asked. NOT_FOUND, UNKNOWN_MODEL where there is no such revision; INVALID_ARGUMENT, LABEL_RESERVED for
+        "stable", which ActivateModel moves.
+        """
+    @abc.abstractmethod
+    def DeleteLabel(
+        self,
+        request: penchant.v1.model_pb2.DeleteLabelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[penchant.v1.model_pb2.DeleteLabelResponse, collections.abc.Awaitable[penchant.v1.model_pb2.DeleteLabelResponse]]:
+        """Removes a label; its users are answered by the active revision again."""
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

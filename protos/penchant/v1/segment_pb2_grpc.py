@@ -7,7 +7,8 @@ from penchant.v1 import segment_pb2 as penchant_dot_v1_dot_segment__pb2
 
 class SegmentServiceStub(object):
     """Who belongs together. Segments are found when a model is trained; their ids are opaque strings without an order.
-    Segments and ListMembers are as of the revision; AssignSegments is as of now.
+    Segments and ListMembers are as of the revision; AssignSegments is as of now. The active revision
+    answers, also for users whom a label takes.
     """
 
     def __init__(self, channel):
@@ -40,7 +41,8 @@ class SegmentServiceStub(object):
 
 class SegmentServiceServicer(object):
     """Who belongs together. Segments are found when a model is trained; their ids are opaque strings without an order.
-    Segments and ListMembers are as of the revision; AssignSegments is as of now.
+    Segments and ListMembers are as of the revision; AssignSegments is as of now. The active revision
+    answers, also for users whom a label takes.
     """
 
     def ListSegments(self, request, context):
@@ -103,7 +105,8 @@ def add_SegmentServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SegmentService(object):
     """Who belongs together. Segments are found when a model is trained; their ids are opaque strings without an order.
-    Segments and ListMembers are as of the revision; AssignSegments is as of now.
+    Segments and ListMembers are as of the revision; AssignSegments is as of now. The active revision
+    answers, also for users whom a label takes.
     """
 
     @staticmethod

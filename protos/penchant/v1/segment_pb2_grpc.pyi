@@ -19,7 +19,8 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
 
 class SegmentServiceStub:
     """Who belongs together. Segments are found when a model is trained; their ids are opaque strings without an order.
-    Segments and ListMembers are as of the revision; AssignSegments is as of now.
+    Segments and ListMembers are as of the revision; AssignSegments is as of now. The active revision
+    answers, also for users whom a label takes.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -46,7 +47,8 @@ class SegmentServiceStub:
 
 class SegmentServiceAsyncStub:
     """Who belongs together. Segments are found when a model is trained; their ids are opaque strings without an order.
-    Segments and ListMembers are as of the revision; AssignSegments is as of now.
+    Segments and ListMembers are as of the revision; AssignSegments is as of now. The active revision
+    answers, also for users whom a label takes.
     """
 
     ListSegments: grpc.aio.UnaryUnaryMultiCallable[
@@ -72,7 +74,8 @@ class SegmentServiceAsyncStub:
 
 class SegmentServiceServicer(metaclass=abc.ABCMeta):
     """Who belongs together. Segments are found when a model is trained; their ids are opaque strings without an order.
-    Segments and ListMembers are as of the revision; AssignSegments is as of now.
+    Segments and ListMembers are as of the revision; AssignSegments is as of now. The active revision
+    answers, also for users whom a label takes.
     """
 
     @abc.abstractmethod

@@ -3,7 +3,9 @@
 isort:skip_file
 """
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import sys
@@ -76,6 +78,32 @@ class Limits(google.protobuf.message.Message):
 global___Limits = Limits
 
 @typing_extensions.final
+class ServedLabel(google.protobuf.message.Message):
+    """A label whose users this server answers by its revision."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    """Such as "canary"."""
+    version: builtins.str
+    """Its revision, such as "m7.12"."""
+    share: builtins.float
+    """Share of the users, 0 to 1; see Label in model.proto."""
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+        version: builtins.str = ...,
+        share: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["label", b"label", "share", b"share", "version", b"version"]) -> None: ...
+
+global___ServedLabel = ServedLabel
+
+@typing_extensions.final
 class GetServerInfoRequest(google.protobuf.message.Message):
     """Request of ServerService.GetServerInfo."""
 
@@ -102,6 +130,8 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     LIMITS_FIELD_NUMBER: builtins.int
     SCHEMA_REVISION_FIELD_NUMBER: builtins.int
     NOW_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
     server_version: builtins.str
     """The server's own version, such as "0.1.0"."""
     api: builtins.str
@@ -123,6 +153,15 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     @property
     def now(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The server's clock when it answered."""
+    @property
+    def labels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ServedLabel]:
+        """Labels that take users here, by name. One whose revision could not be loaded is not among them: its users are
+        answered by the active revision.
+        """
+    problem: builtins.str
+    """Why a revision that should answer does not, such as a file that is missing; empty where all is well. What
+    `model_version` names goes on answering, and health stays SERVING: the answers are good, if not the newest.
+    """
     def __init__(
         self,
         *,
@@ -135,8 +174,10 @@ class GetServerInfoResponse(google.protobuf.message.Message):
         limits: global___Limits | None = ...,
         schema_revision: builtins.str = ...,
         now: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        labels: collections.abc.Iterable[global___ServedLabel] | None = ...,
+        problem: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "limits", b"limits", "now", b"now"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["api", b"api", "as_of", b"as_of", "dim", b"dim", "limits", b"limits", "model_version", b"model_version", "now", b"now", "schema_revision", b"schema_revision", "server_version", b"server_version", "vector_space", b"vector_space"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["api", b"api", "as_of", b"as_of", "dim", b"dim", "labels", b"labels", "limits", b"limits", "model_version", b"model_version", "now", b"now", "problem", b"problem", "schema_revision", b"schema_revision", "server_version", b"server_version", "vector_space", b"vector_space"]) -> None: ...
 
 global___GetServerInfoResponse = GetServerInfoResponse

@@ -7,6 +7,7 @@ from penchant.v1 import similarity_pb2 as penchant_dot_v1_dot_similarity__pb2
 
 class SimilarityServiceStub(object):
     """What is similar to what, by the cosine of the net's vectors; memories and popularity play no part.
+    From a user whom a label takes (ModelService.SetLabel) the label's revision answers, from everything else the active one.
     """
 
     def __init__(self, channel):
@@ -24,6 +25,7 @@ class SimilarityServiceStub(object):
 
 class SimilarityServiceServicer(object):
     """What is similar to what, by the cosine of the net's vectors; memories and popularity play no part.
+    From a user whom a label takes (ModelService.SetLabel) the label's revision answers, from everything else the active one.
     """
 
     def FindSimilar(self, request, context):
@@ -51,6 +53,7 @@ def add_SimilarityServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SimilarityService(object):
     """What is similar to what, by the cosine of the net's vectors; memories and popularity play no part.
+    From a user whom a label takes (ModelService.SetLabel) the label's revision answers, from everything else the active one.
     """
 
     @staticmethod

@@ -18,7 +18,9 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class SimilarityServiceStub:
-    """What is similar to what, by the cosine of the net's vectors; memories and popularity play no part."""
+    """What is similar to what, by the cosine of the net's vectors; memories and popularity play no part.
+    From a user whom a label takes (ModelService.SetLabel) the label's revision answers, from everything else the active one.
+    """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     FindSimilar: grpc.UnaryUnaryMultiCallable[
@@ -30,7 +32,9 @@ class SimilarityServiceStub:
     """
 
 class SimilarityServiceAsyncStub:
-    """What is similar to what, by the cosine of the net's vectors; memories and popularity play no part."""
+    """What is similar to what, by the cosine of the net's vectors; memories and popularity play no part.
+    From a user whom a label takes (ModelService.SetLabel) the label's revision answers, from everything else the active one.
+    """
 
     FindSimilar: grpc.aio.UnaryUnaryMultiCallable[
         penchant.v1.similarity_pb2.FindSimilarRequest,
@@ -41,7 +45,9 @@ class SimilarityServiceAsyncStub:
     """
 
 class SimilarityServiceServicer(metaclass=abc.ABCMeta):
-    """What is similar to what, by the cosine of the net's vectors; memories and popularity play no part."""
+    """What is similar to what, by the cosine of the net's vectors; memories and popularity play no part.
+    From a user whom a label takes (ModelService.SetLabel) the label's revision answers, from everything else the active one.
+    """
 
     @abc.abstractmethod
     def FindSimilar(

@@ -19,7 +19,7 @@ def test_columns_come_with_their_types(database: Database) -> None:
 
 def test_a_fresh_store_can_be_run_on(database: Database) -> None:
     database.require_schema()
-    assert database.schema_revision() == "0002"
+    assert database.schema_revision() == "0003"
 
 
 def test_columns_of_a_server_that_is_away_are_explained() -> None:

@@ -124,5 +124,10 @@ await call("DeleteUser", { user: own.user });
 await call("ActivateModel", { version: info?.model_version ?? "", reason: "node client" });
 await call("RollbackModel", { from_version: "m0.0", reason: "node client" });
 
+// A label that takes nobody.
+await call("SetLabel", { label: "node", version: info?.model_version ?? "" });
+await call("ListLabels", {});
+await call("DeleteLabel", { label: "node" });
+
 if (uncalled.size) console.error(`not called: ${[...uncalled].join(", ")}`);
 process.exit(uncalled.size ? 2 : failed ? 1 : 0);

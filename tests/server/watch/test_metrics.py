@@ -14,6 +14,7 @@ from graph.storage import registry
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
 from server.batcher import Batcher
+from server.loaded import Loaded
 from server.watch.watch import Watch
 from tests.server.watch.conftest import Watched
 
@@ -118,7 +119,7 @@ def test_without_a_model_it_says_so_and_a_broken_one_is_a_problem(
     registry.activate(running.database, broken.version, forced=True, reason="a test")
     eventually(lambda: watched.sample("penchant_model_reload_problem") == 1)
     assert watched.sample("penchant_model_info", version="m1.1") == 1
-    running.app._models._engines.clear()
+    running.app._models._loaded = Loaded()
     assert watched.sample("penchant_model_loaded") == 0
     assert not watched.metrics()["penchant_model_as_of_timestamp_seconds"].samples
 
