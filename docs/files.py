@@ -1,34 +1,50 @@
 """Keeps README's list of files true: one line a file, the first line of its docstring. `--write` renews it."""
 
 import ast
+import json
+import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 BEGIN, END = "<!-- files: docs/files.py --write -->", "<!-- /files -->"
-FOLDERS = ("graph", "training", "server", "migrations", "protos", "benchmarks", "docs")
-_HIDDEN = (".", "node_modules", "__pycache__", "build")
+FOLDERS = ("graph", "training", "server", "migrations", "protos", "benchmarks", "deploy", "docs")
+COMMENTED = ("deploy",)
+"""Folders of files that are no Python: their first comment is listed, of JSON the title."""
+_HIDDEN = (".", "node_modules", "__pycache__", "build", "secrets")
 
 
 def source_files() -> list[Path]:
-    """Python files of ours, without generated code and empty package markers."""
+    """Files of ours, without generated code and empty package markers."""
     found = []
     for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
+        for path in sorted((ROOT / folder).rglob("*" if folder in COMMENTED else "*.py")):
             parts = path.relative_to(ROOT).parts
             generated = "_pb2" in path.name
-            if not generated and path.stat().st_size and not any(part.startswith(_HIDDEN) for part in parts):
+            if (
+                path.is_file()
+                and not generated
+                and path.stat().st_size
+                and not any(part.startswith(_HIDDEN) for part in parts)
+            ):
                 found.append(path)
     return found
 
 
 def purpose(path: Path) -> str:
-    """The first line of a file's docstring; ValueError where it has none."""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    if not docstring:
+    """The first line of a file's docstring or comment; ValueError where it has none."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        said = ast.get_docstring(ast.parse(text)) or ""
+    elif path.suffix == ".json":
+        said = json.loads(text).get("title", "")
+    else:
+        comment = re.match(r"# (.+)|\{\{- /\* (.+) \*/", text)
+        said = (comment[1] or comment[2]) if comment else ""
+    if not said:
         raise ValueError(f"{path.relative_to(ROOT)} has no docstring; its first line is what README says of the file.")
-    return docstring.splitlines()[0]
+    return said.splitlines()[0]
 
 
 def listing() -> str:

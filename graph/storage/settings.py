@@ -1,8 +1,8 @@
-"""The one place that reads settings: flags win over the environment (`PENCHANT_…`), `.env`, a TOML file, defaults."""
+"""The one place that reads settings: flags over the environment (`PENCHANT_…`), `.env`, secrets, a file, defaults."""
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from pydantic_settings import (
     DotEnvSettingsSource,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
@@ -20,6 +21,7 @@ from graph.storage.errors import BadInputError
 
 PREFIX = "PENCHANT_"
 DEFAULT_FILE = Path("penchant.toml")
+DEFAULT_SECRETS = Path("/run/secrets")
 _HINT = "`penchant config` prints one to start from."
 _OF_OTHERS = re.compile("(TARGET|CLIENT|TEST|SERVICE|PORT)(_|$)")
 """Names after the prefix that mean the client and the tests; and those that Kubernetes sets in every container beside a
@@ -32,6 +34,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="forbid", frozen=True)
 
     config: Path = Field(DEFAULT_FILE, description="TOML file with these settings, may be missing unless it is named")
+    secrets: Path = Field(
+        DEFAULT_SECRETS,
+        description="folder of files called as in the environment, one a setting, may be missing unless it is named",
+    )
     database_url: str = Field("sqlite:///penchant.db", description="SQLAlchemy URL of the store")
     artifacts: Path = Field(Path("artifacts"), description="folder of the published models")
     listen: str = Field("127.0.0.1:50051", description="address that `penchant serve` binds, port 0 takes a free one")
@@ -76,14 +82,18 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         above = (init_settings, _Environment(settings_cls), dotenv_settings)
-        return *above, _file([source() for source in above])
+        given = [source() for source in above]
+        file = _file(given)
+        return *above, _Secrets(_folder([*given, file()])), file
 
 
 def origins(flags: dict[str, Any]) -> dict[str, str]:
-    """By setting, where its value comes from: flag, environment, .env, the name of the file, or default."""
+    """By setting, where its value comes from: flag, environment, .env, the folder of secrets, the name of the file, or
+    default."""
     above = {"flag": flags, "environment": _Environment(Settings)(), ".env": DotEnvSettingsSource(Settings)()}
     file = _file(list(above.values()))
-    layers = above | {str(file.toml_file_path): file()}
+    folder = _folder([*above.values(), file()])
+    layers = above | {str(folder or DEFAULT_SECRETS): _Secrets(folder)(), str(file.toml_file_path): file()}
     return {
         name: next((layer for layer, given in layers.items() if name in given), "default")
         for name in Settings.model_fields
@@ -94,15 +104,36 @@ class _Environment(EnvSettingsSource):
     """Also brings names that are no setting, so that they are refused as those in a file are."""
 
     def __call__(self) -> dict[str, Any]:
-        names = [name.upper().removeprefix(PREFIX) for name in os.environ if name.upper().startswith(PREFIX)]
-        unknown = (name.lower() for name in names if name.lower() not in Settings.model_fields)
-        strangers = {name: "" for name in unknown if not _OF_OTHERS.match(name.upper())}
-        return super().__call__() | strangers
+        return super().__call__() | _strangers(os.environ)
+
+
+class _Secrets(SecretsSettingsSource):
+    """A file a setting, as container platforms and systemd hand over what nobody else should read."""
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__(Settings, folder)
+        self._names = [path.name for path in folder.iterdir()] if folder else []
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__() | _strangers(self._names)
+        for name in {"config", "secrets"}.intersection(found):
+            raise BadInputError(
+                f"{self.secrets_dir} sets {name}, but a secret cannot say where settings stand.",
+                hint=f"Set {PREFIX}{name.upper()} in the environment.",
+            )
+        return found
+
+
+def _strangers(names: Iterable[str]) -> dict[str, str]:
+    """Those that begin as settings do, but are none, nor another's."""
+    ours = [name.upper().removeprefix(PREFIX) for name in names if name.upper().startswith(PREFIX)]
+    unknown = (name for name in ours if name.lower() not in Settings.model_fields)
+    return {name.lower(): "" for name in unknown if not _OF_OTHERS.match(name)}
 
 
 def _file(above: Sequence[dict[str, Any]]) -> TomlConfigSettingsSource:
     """The file that what is `above` it names, else the default one, which may be missing."""
-    named = next((given["config"] for given in above if "config" in given), None)
+    named = _named("config", above)
     path = Path(named or DEFAULT_FILE)
     if named and not path.is_file():
         raise BadInputError(f"There is no settings file {path}.", hint=_HINT)
@@ -113,3 +144,17 @@ def _file(above: Sequence[dict[str, Any]]) -> TomlConfigSettingsSource:
     if "config" in file.toml_data:
         raise BadInputError(f"{path} sets config, but a settings file cannot name another.", hint="Remove the line.")
     return file
+
+
+def _folder(given: Sequence[dict[str, Any]]) -> Path | None:
+    """The folder of secrets; None where nobody names one and the default one is missing."""
+    named = _named("secrets", given)
+    path = Path(named or DEFAULT_SECRETS)
+    if named and not path.is_dir():
+        raise BadInputError(f"There is no folder of secrets {path}.", hint="Name one that is there, or none.")
+    return path if path.is_dir() else None
+
+
+def _named(setting: str, layers: Sequence[dict[str, Any]]) -> Any:
+    """The value that the strongest of the layers gives, None where none does."""
+    return next((given[setting] for given in layers if setting in given), None)

@@ -1,4 +1,4 @@
-"""Settings come from flags, environment, `.env` and a file, in this order, and nothing else gets in."""
+"""Settings come from flags, environment, `.env`, secrets and a file, in this order, and nothing else gets in."""
 
 import tomllib
 from pathlib import Path
@@ -81,6 +81,48 @@ def test_a_file_that_is_named_must_be_there_and_be_toml(monkeypatch: pytest.Monk
         Settings()
     file.write_text("threads = 7\n")
     assert Settings().threads == 7
+
+
+def test_a_secret_is_a_file_between_dotenv_and_the_settings_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mounted"
+    (folder / "..data").mkdir(parents=True)  # as Kubernetes mounts them: each name leads through a link that is swapped
+    (folder / "..data" / "penchant_database_url").write_text("sqlite:///secret.db\n")
+    (folder / "penchant_database_url").symlink_to(Path("..data", "penchant_database_url"))
+    (folder / "PENCHANT_THREADS").write_text("2")
+    (folder / "PENCHANT_LISTEN").write_text("of:2")
+    (folder / "password-of-another").write_text("is nobody's business here")
+    (tmp_path / ".env").write_text("PENCHANT_THREADS=1\n")
+    (tmp_path / "penchant.toml").write_text('secrets = "mounted"\nlisten = "of:3"\ngrace_s = 3\n')
+    settings = Settings()
+    assert (settings.database_url, settings.threads) == ("sqlite:///secret.db", 1)
+    assert (settings.listen, settings.grace_s) == ("of:2", 3)
+    found = origins({})
+    assert [found[name] for name in ("database_url", "threads", "grace_s")] == ["mounted", ".env", "penchant.toml"]
+    monkeypatch.setenv("PENCHANT_SECRETS", str(tmp_path / "gone"))
+    with pytest.raises(BadInputError, match=r"There is no folder of secrets .*gone"):
+        Settings()
+
+
+def test_secrets_are_read_where_containers_have_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("graph.storage.settings.DEFAULT_SECRETS", tmp_path / "run")
+    assert Settings().threads == 0
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "penchant_threads").write_text("3")
+    assert Settings().threads == 3
+
+
+def test_what_is_no_setting_is_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PENCHANT_SECRETS", str(tmp_path))
+    (tmp_path / "penchant_client_token").write_text("of the client")
+    assert Settings().threads == 0
+    (tmp_path / "penchant_thread").write_text("1")
+    with pytest.raises(ValidationError, match="thread\n"):
+        Settings()
+    (tmp_path / "penchant_thread").rename(tmp_path / "penchant_config")
+    with pytest.raises(BadInputError, match="sets config"):
+        Settings()
 
 
 def test_config_prints_a_file_that_says_the_same(tmp_path: Path) -> None:
