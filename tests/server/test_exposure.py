@@ -45,7 +45,7 @@ def test_loopback_and_socket_files_stay_on_this_machine(listen: str) -> None:
 def test_all_else_is_refused_and_says_what_to_set(listen: str) -> None:
     assert not stays_here(listen)
     with pytest.raises(
-        BadInputError, match="tls_certificate and tls_key.*auth_keys, jwt_jwks or tls_client_ca"
+        BadInputError, match=r"tls_certificate and tls_key.*auth_keys, jwt_jwks or tls_client_ca"
     ) as caught:
         check_exposure(Settings(listen=listen))
     assert "--insecure" in str(caught.value)
@@ -57,7 +57,7 @@ def test_it_takes_both_tls_and_authentication(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="without TLS"):
         check_exposure(Settings(listen=OPEN, auth_keys="keys.toml"))
     for how in ("auth_keys", "jwt_jwks", "tls_client_ca"):
-        check_exposure(Settings(listen=OPEN, **TLS, **{how: "file"}))
+        check_exposure(Settings.model_validate({"listen": OPEN, **TLS, how: "file"}))
 
 
 def test_the_server_does_not_start_open(sqlite_url: str) -> None:
@@ -96,5 +96,5 @@ def test_a_file_with_secrets_that_everybody_may_open_is_named(
     file.touch()
     file.chmod(mode)
     with structlog.testing.capture_logs() as said:
-        warn_of_open_files(Settings(**{name: file}))
+        warn_of_open_files(Settings.model_validate({name: file}))
     assert [line["setting"] for line in said] == ([name] if warns else [])

@@ -156,4 +156,4 @@ def test_files_that_cannot_be_used_refuse_the_start_by_name(
 def test_half_of_the_settings_is_none(sqlite_url: str, tmp_path: Path, given: list[str]) -> None:
     settings = {"database_url": sqlite_url, "listen": "127.0.0.1:0"} | dict.fromkeys(given, str(tmp_path / "x"))
     with pytest.raises(BadInputError, match="TLS needs tls_certificate and tls_key"):
-        start(Settings(**settings))
+        start(Settings.model_validate(settings))
