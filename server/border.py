@@ -1,4 +1,4 @@
-"""What happens around every call: who may, undecodable bytes, errors of ours, bugs; whoever watches sees it from outside.
+"""What happens around every call: who may, undecodable bytes, errors, bugs; whoever watches sees it from outside.
 
 Generated handlers answer undecodable bytes with INTERNAL before any servicer runs, so the deserialiser of every method
 is wrapped here. What is no coroutine runs in a thread, so that it may wait for the store without holding up the loop.

@@ -57,7 +57,9 @@ def serve_command(flags: dict[str, Any]) -> None:
         stopping.set()
 
     def announce(port: int) -> None:
-        typer.echo(f"penchant serves on {settings.listen.rsplit(':', 1)[0]}:{port}")
+        is_socket = settings.listen.startswith("unix")
+        address = settings.listen if is_socket else f"{settings.listen.rsplit(':', 1)[0]}:{port}"
+        typer.echo(f"penchant serves on {address}")
 
     with explained():
         settings = Settings(**flags)
