@@ -47,7 +47,8 @@ def test_a_server_that_says_all_it_can_says_no_secret(
 
     tokens = [issuer.token(" ".join(ALL_SCOPES)), issuer.token(exp=1), issuer.token(aud="others"), Issuer().token()]
     sent = [*secrets.values(), new_secret(), secrets["read"][:-2], *tokens, "Basic YWxpY2U6c2VjcmV0"]
-    codes = {code for credential in sent for code in call_all(target, credential)}
+    known = [*secrets.values(), tokens[0]]
+    codes = {code for one in sent for code in call_all(target, one, WAYS if one in known else WAYS[:1])}
     with psycopg.connect(postgresql_url_fresh.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("ALTER TABLE item RENAME TO item_away")
         connection.execute("ALTER TABLE interaction RENAME TO interaction_away")
@@ -74,13 +75,13 @@ def test_a_server_that_says_all_it_can_says_no_secret(
         assert secret[3:] not in said
 
 
-def call_all(target: str, credential: str) -> list[grpc.StatusCode]:
+def call_all(target: str, credential: str, ways: tuple[bytes, ...] = WAYS) -> list[grpc.StatusCode]:
     """How every rpc ends with several requests."""
     codes = []
     metadata = bearer(credential) if " " not in credential else (("authorization", credential),)
     with grpc.insecure_channel(target) as channel:
         for rpc in RPCS.values():
-            for data in WAYS:
+            for data in ways:
                 raw: Any = channel.stream_stream(rpc.path)
                 call = raw(iter([data]), timeout=30, metadata=metadata)
                 with suppress(grpc.RpcError):

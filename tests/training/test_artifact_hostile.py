@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from graph.storage.errors import ArtifactError
 from tests.training.test_artifact import DIM, ITEMS, a_revision
-from training.artifact import load_artifact
+from training.artifact import ITEM_COLUMNS, load_artifact
+from training.artifact_arrays import read_table
 from training.artifact_manifest import MODEL_FILES, file_entry, model_folder, write_manifest
 from training.artifact_publish import publish_model, publish_revision
 from training.config import NetConfig
@@ -133,10 +134,9 @@ def test_no_array_may_hold_something_else(folder: Path) -> None:
     for name in names:
         path = folder / name
         before = path.read_bytes()
-        for content in (npy("(1000000000000,)"), npy("(8,)", "<c8")):
-            path.write_bytes(content)
-            with pytest.raises(ArtifactError, match="npy "):
-                load_artifact(signed(folder))
+        path.write_bytes(npy("(1000000000000,)"))
+        with pytest.raises(ArtifactError, match="npy "):
+            load_artifact(signed(folder))
         path.write_bytes(before)
 
 
@@ -198,12 +198,11 @@ def test_arrow_lengths_that_lead_out_of_the_file_are_refused(folder: Path) -> No
     for place in range(8, len(whole) - 8, 4):
         path.write_bytes(whole[:place] + b"\xff\xff\xff\x7f" + whole[place + 4 :])
         try:
-            artifact = load_artifact(signed(folder))
+            table = read_table(path, ITEM_COLUMNS, ITEMS)
         except ArtifactError as error:
             refused.append(str(error))
         else:
-            artifact.item_names.to_pylist()
-            artifact.items.index_of(["i1"])
+            assert len(table.to_pylist()) == ITEMS
     assert len(refused) > 100
     assert all("items.arrow" in message for message in refused)
 
