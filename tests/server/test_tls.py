@@ -123,6 +123,20 @@ def test_with_an_authority_for_clients_only_its_clients_are_let_in(
         assert ask(channel) is grpc.StatusCode.OK
 
 
+def test_a_client_that_has_a_certificate_is_called_by_its_name_in_the_audit(
+    serve: Serve, authority: Authority, tmp_path: Path
+) -> None:
+    (tmp_path / "clients.pem").write_bytes(authority.certificate)
+    app = serve(authority.issue("server"), tls_client_ca=tmp_path / "clients.pem")
+    with (
+        structlog.testing.capture_logs() as said,
+        connect(app, authority.certificate, authority.issue("web")) as channel,
+    ):
+        call: Any = channel.unary_unary("/penchant.v1.CatalogService/DeleteItem")
+        call(b"\x0a\x02i1", timeout=20)
+    assert [(line["caller"], line["code"]) for line in said if line["event"] == "audit"] == [("certificate:web", "OK")]
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
