@@ -50,9 +50,9 @@ format: $(READY) ## let ruff mend what it can
 soak: $(READY) ## what is too long for `make test`: kill rounds, fuzzing at length
 	$(BIN)/python -m pytest -m soak --timeout 7200 $(ARGS)
 
-audit: $(READY) ## known vulnerabilities in what we depend on (needs a network)
-	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/pip-audit --skip-editable
+audit: ## known vulnerabilities in the versions that CI tested (needs a network)
+	test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet pip-audit; }
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 benchmark: $(READY) ## quality on complete-journey over three seeds (about half an hour)
 	$(BIN)/penchant benchmark complete-journey $(ARGS)

@@ -32,9 +32,11 @@ from graph.storage.database import Database
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
 from graph.storage.times import SECOND_US
+from server.auth.guard import guard_of
 from server.border import Rpcs
 from server.event_loop import EventLoop
 from server.event_writer import EventWriter
+from server.exposure import check_exposure, warn_of_open_files
 from server.known_users import KnownUsers
 from server.limits import MAX_MESSAGE_BYTES
 from server.reload import Models
@@ -47,6 +49,7 @@ from server.servicers.model import ModelServicer
 from server.servicers.segment import SegmentServicer
 from server.servicers.server import ServerServicer, installed_version
 from server.servicers.similarity import SimilarityServicer
+from server.tls import credentials_of
 from server.user_feed import UserFeed
 from server.watch.state import State
 from server.watch.threads import ContextThreads
@@ -113,7 +116,7 @@ class App:
         answer = partial(answer_together, self._known)
         self._batches = self._watch.batches(answer, most=BATCH, patience_s=settings.patience_ms / 1_000)
         try:
-            self._server, self.port = self._loop.run(self._build(settings.listen, share_port))
+            self._server, self.port = self._loop.run(self._build(settings, share_port))
             state = State(self._models, database, self._known, lambda: self._batches.waiting, self._loop.delay_s)
             self._watch.bind(state, self._vitals(), self._models)
         except BaseException:
@@ -127,9 +130,9 @@ class App:
         self._loop.run(self._server.start())
         self._watch.start()
 
-    async def _build(self, listen: str, share_port: bool) -> tuple[grpc.aio.Server, int]:
+    async def _build(self, settings: Settings, share_port: bool) -> tuple[grpc.aio.Server, int]:
         """A server belongs to the loop in which it is made."""
-        rpcs: Any = Rpcs(self._threads, self._watch.calls)
+        rpcs: Any = Rpcs(self._threads, self._watch.calls, guard_of(settings))
         interest = InterestServicer(self._models.of_user, self._known, self._batches.ask, self._threads)
         events = EventServicer(self._writer, self._streams, self._threads)
         _add_services(rpcs, self._threads, self._database, self._models, interest, events)
@@ -139,8 +142,11 @@ class App:
             reflection.aio.ReflectionServicer(names), rpcs
         )
         server = grpc.aio.server(handlers=[rpcs], options=(*_OPTIONS, ("grpc.so_reuseport", int(share_port))))
+        credentials, listen = credentials_of(settings), settings.listen
         try:
-            return server, server.add_insecure_port(listen)
+            if credentials is None:
+                return server, server.add_insecure_port(listen)
+            return server, server.add_secure_port(listen, credentials)
         except RuntimeError as error:
             raise BadInputError(
                 f"Cannot listen on {listen}.", hint="Is it taken by another server? Choose one with --listen."
@@ -198,11 +204,15 @@ class App:
 
 
 def start(settings: Settings, *, share_port: bool = False) -> App:
-    """Raises SchemaError for a database that this version cannot run on, BadInputError for an unusable address."""
+    """Raises SchemaError for a database that this version cannot run on, and BadInputError for settings that cannot be
+    used (address, keys, certificates) or would open the server to strangers."""
+    check_exposure(settings)
     database = Database(settings.database_url)
     try:
         database.require_schema()
-        return App(settings, database, share_port=share_port)
+        app = App(settings, database, share_port=share_port)
+        warn_of_open_files(settings)
+        return app
     except BaseException:
         database.close()
         raise

@@ -1,4 +1,4 @@
-"""What happens around every call: undecodable bytes, errors of ours, bugs; whoever watches sees it from outside.
+"""What happens around every call: who may, undecodable bytes, errors, bugs; whoever watches sees it from outside.
 
 Generated handlers answer undecodable bytes with INTERNAL before any servicer runs, so the deserialiser of every method
 is wrapped here. What is no coroutine runs in a thread, so that it may wait for the store without holding up the loop.
@@ -6,7 +6,7 @@ is wrapped here. What is no coroutine runs in a thread, so that it may wait for 
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -18,6 +18,9 @@ from google.rpc import code_pb2
 from grpc_status import rpc_status
 
 from graph.storage.errors import BadInputError, PenchantError
+from server.auth.audit import audited
+from server.auth.guard import Guard
+from server.auth.scopes import SCOPES, require_scopes
 from server.status import build_status, status_of
 from server.watch.call import REQUEST_ID, current_request_id
 from server.watch.calls import Calls
@@ -35,36 +38,53 @@ class Rpcs(grpc.GenericRpcHandler):
     """The methods of all servicers that were added to it, each behind the border.
 
     It stands where generated code expects a server: `add_InterestServiceServicer_to_server(servicer, rpcs)`. Given to a
-    server as one table, a call is found by one look.
+    server as one table, a call is found by one look. With a `guard` it is also where calls are let in: before their
+    requests are read.
     """
 
-    def __init__(self, threads: Executor, calls: Calls) -> None:
+    def __init__(self, threads: Executor, calls: Calls, guard: Guard | None = None) -> None:
         self._threads = threads
         self._calls = calls
+        self._guard = guard
+        self._refusals: dict[str, Callable[..., Any]] = {}
         self._added: list[grpc.GenericRpcHandler] = []
         self._guarded: dict[str, Handler] = {}
 
     def add_generic_rpc_handlers(self, handlers: "tuple[grpc.GenericRpcHandler, ...]") -> None:
         self._added.extend(handlers)
 
-    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
-        """Nothing: they are those of `add_generic_rpc_handlers` once more, and a server of registered methods waits
-        for each of them anew whenever a call comes."""
+    def add_registered_method_handlers(self, service: str, handlers: "Mapping[str, Handler]") -> None:
+        """Looks at their scopes, no more: they are those of `add_generic_rpc_handlers` once more, and a server of
+        registered methods waits for each of them anew whenever a call comes."""
+        require_scopes(service, handlers)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
-        found = self._guarded.get(handler_call_details.method)
-        return found or self._look_up(handler_call_details)
+        found = self._guarded.get(handler_call_details.method) or self._look_up(handler_call_details)
+        return found if self._guard is None or found is None else self._admitted(found, handler_call_details)
 
     def _look_up(self, details: grpc.HandlerCallDetails) -> "Handler | None":
         for one in self._added:
             if (handler := one.service(details)) is not None:
-                found = guarded(details.method, handler, self._threads, self._calls)
+                found = guarded(details.method, handler, self._threads, self._calls, self._guard)
                 return self._guarded.setdefault(details.method, found)
         self._calls.unknown()
         return None
 
+    def _admitted(self, handler: "Handler", details: grpc.HandlerCallDetails) -> "Handler":
+        """The handler, or one that refuses: a stream both ways, which reads no request, whatever the caller sends."""
+        assert self._guard is not None
+        method = details.method
+        try:
+            self._guard.admit(method, details.invocation_metadata or ())
+        except Exception as error:
+            refusal = self._refusals.get(method) or self._refusals.setdefault(
+                method, _refusal(method, self._calls, self._guard)
+            )
+            return grpc.stream_stream_rpc_method_handler(_of(refusal, error))
+        return handler
 
-def guarded(method: str, handler: "Handler", threads: Executor, calls: Calls) -> "Handler":
+
+def guarded(method: str, handler: "Handler", threads: Executor, calls: Calls, guard: Guard | None = None) -> "Handler":
     """The handler within its border; that of health and reflection as it is, for they mind their own errors."""
     if not method.startswith(OURS):
         return handler
@@ -73,10 +93,13 @@ def guarded(method: str, handler: "Handler", threads: Executor, calls: Calls) ->
         stream = calls.stream(method, _guard_stream(method, handler.unary_stream, threads))
         return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
     if handler.stream_stream is not None:
-        duplex = calls.stream(method, _guard_duplex(method, cast("Any", handler.stream_stream)))
+        duplex = calls.stream(method, _guard_duplex(method, cast("Any", handler.stream_stream), guard))
         return grpc.stream_stream_rpc_method_handler(duplex, decode, handler.response_serializer)
     assert handler.unary_unary is not None
-    unary = calls.unary(method, _guard_unary(method, handler.unary_unary, threads))
+    unary = _guard_unary(method, handler.unary_unary, threads)
+    if SCOPES[method] == "admin":
+        unary = audited(method, unary, guard)
+    unary = calls.unary(method, unary)
     return grpc.unary_unary_rpc_method_handler(unary, decode, handler.response_serializer)
 
 
@@ -124,10 +147,14 @@ def _guard_stream(method: str, call: Callable[..., Iterator[Any]], threads: Exec
     return guard
 
 
-def _guard_duplex(method: str, call: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., Any]:
+def _guard_duplex(
+    method: str, call: Callable[..., AsyncGenerator[Any, None]], door: Guard | None
+) -> Callable[..., Any]:
     async def guard(requests: AsyncIterator[Any], context: "Context") -> AsyncIterator[Any]:
         async def checked() -> AsyncIterator[Any]:
             async for request in requests:
+                if door is not None:
+                    await door.admit_next(method, context.invocation_metadata() or ())
                 yield _check(request, method)
 
         try:
@@ -138,6 +165,22 @@ def _guard_duplex(method: str, call: Callable[..., AsyncGenerator[Any, None]]) -
             await _end(error, method, context)
 
     return guard
+
+
+def _refusal(method: str, calls: Calls, guard: Guard) -> Callable[..., Any]:
+    """Ends a call with the error that it gets in place of a request."""
+
+    async def refuse(error: Exception, context: "Context") -> None:
+        await _end(error, method, context)
+
+    return calls.unary(method, audited(method, refuse, guard) if SCOPES.get(method) == "admin" else refuse)
+
+
+def _of(refusal: Callable[..., Any], error: Exception) -> Callable[..., Any]:
+    async def refuse(requests: AsyncIterator[Any], context: "Context") -> None:
+        await refusal(error, context)
+
+    return refuse
 
 
 def _check(request: Any, method: str) -> Any:

@@ -13,6 +13,7 @@ from graph.storage.cli import db_app
 from graph.storage.cli_errors import explained
 from graph.storage.settings import Settings
 from graph.synth.cli import synth_command
+from server.auth.keys_command import keys_app
 from server.benchmark import mount_benchmark
 from server.config_command import config_command
 from server.demo.command import demo_command
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.add_typer(db_app, name="db")
 app.add_typer(graph_app, name="graph")
 app.add_typer(models_app, name="models")
+app.add_typer(keys_app, name="keys")
 app.command("ingest")(ingest_command)
 app.command("synth")(synth_command)
 app.command("train")(train_command)
@@ -56,7 +58,9 @@ def serve_command(flags: dict[str, Any]) -> None:
         stopping.set()
 
     def announce(port: int) -> None:
-        typer.echo(f"penchant serves on {settings.listen.rsplit(':', 1)[0]}:{port}")
+        is_socket = settings.listen.startswith("unix")
+        address = settings.listen if is_socket else f"{settings.listen.rsplit(':', 1)[0]}:{port}"
+        typer.echo(f"penchant serves on {address}")
 
     with explained():
         settings = Settings(**flags)

@@ -44,5 +44,5 @@ def _shown(name: str, value: Any) -> Any:
 def _without_password(url: str) -> str:
     try:
         return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:  # no URL at all: nobody can say what is secret in it
+    except (ArgumentError, ValueError):  # no URL at all: nobody can say what is secret in it
         return "***"

@@ -38,7 +38,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if switch else flag,
         help=field.description,
-        show_default=str(field.get_default()),
+        show_default=field.default is not None and str(field.default),
         rich_help_panel="Settings, which win over the environment and the settings file",
     )
     kept = Annotated[bool | None, option] if switch else Annotated[str | None, option]

@@ -8,7 +8,9 @@
     StoreUnavailableError    UNAVAILABLE           yes, after RetryInfo
     ArtifactError            UNAVAILABLE           yes: no model that can be served is loaded
     StoppingError            UNAVAILABLE           yes: another server, or the next one here, goes on
-    BusyError                RESOURCE_EXHAUSTED    yes, after RetryInfo
+    UnauthenticatedError     UNAUTHENTICATED       no, other credentials are needed
+    PermissionDeniedError    PERMISSION_DENIED     no, the credentials lack the scope
+    BusyError                RESOURCE_EXHAUSTED    yes, after RetryInfo: of a RateLimitError, when the next call is free
     anything else            INTERNAL              a bug of ours; the log has it under the request id
 
 Details travel in trailers, where over 16 KB the real error is lost, so they are kept under 4 KB.
@@ -25,9 +27,11 @@ from graph.storage.errors import (
     ConflictError,
     NotFoundError,
     PenchantError,
+    PermissionDeniedError,
     SchemaError,
     StoppingError,
     StoreUnavailableError,
+    UnauthenticatedError,
 )
 
 DOMAIN = "penchant"
@@ -43,6 +47,8 @@ _CODES: tuple[tuple[type[PenchantError], int], ...] = (
     (StoreUnavailableError, code_pb2.UNAVAILABLE),
     (ArtifactError, code_pb2.UNAVAILABLE),
     (StoppingError, code_pb2.UNAVAILABLE),
+    (UnauthenticatedError, code_pb2.UNAUTHENTICATED),
+    (PermissionDeniedError, code_pb2.PERMISSION_DENIED),
     (BusyError, code_pb2.RESOURCE_EXHAUSTED),
 )
 
@@ -55,7 +61,10 @@ def status_of(error: PenchantError) -> status_pb2.Status:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=_cut(str(error)))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if code in (code_pb2.UNAVAILABLE, code_pb2.RESOURCE_EXHAUSTED):
-        delay = Duration(nanos=RETRY_DELAY_MS % 1_000 * 1_000_000, seconds=RETRY_DELAY_MS // 1_000)
+        delay = Duration()
+        delay.FromMicroseconds(
+            round((RETRY_DELAY_MS if error.retry_after_ms is None else error.retry_after_ms) * 1_000)
+        )
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return build_status(code, str(error), details)
 

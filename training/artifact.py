@@ -26,9 +26,18 @@ from scipy import sparse
 
 from graph.ids import IdMap
 from graph.memories.pace import Pace
-from graph.storage.errors import ArtifactError
-from training.artifact_arrays import read_array, read_json, read_table
-from training.artifact_manifest import MANIFEST, MODEL_FILES, Manifest, broken, check_file, model_folder, read_manifest
+from graph.storage.errors import ArtifactError, BadInputError
+from training.artifact_arrays import read_array, read_json, read_starts, read_table
+from training.artifact_manifest import (
+    MANIFEST,
+    MODEL_FILES,
+    Manifest,
+    broken,
+    check_file,
+    model_folder,
+    read_manifest,
+    refuse_links,
+)
 from training.aversion import NEAR, NEAR_DISLIKES, OWN
 from training.calibration import Calibration, read_calibration
 from training.config import NetConfig
@@ -43,9 +52,10 @@ from training.ranker_features import facts_of
 from training.recency import RECENCY, Recency, read_recency
 from training.segments import Segments, read_segments
 
-ITEM_COLUMNS = ("external_id", "id", "name", "available")
-CATEGORY_COLUMNS = ("external_id", "id", "name", "parent")
-USER_COLUMNS = ("external_id", "id")
+_ID_COLUMNS = [("external_id", pa.string()), ("id", pa.int64())]
+ITEM_COLUMNS = pa.schema([*_ID_COLUMNS, ("name", pa.string()), ("available", pa.bool_())])
+CATEGORY_COLUMNS = pa.schema([*_ID_COLUMNS, ("name", pa.string()), ("parent", pa.string())])
+USER_COLUMNS = pa.schema(_ID_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,7 @@ class Artifact:
         weights, settings = (self.model_path / name for name in MODEL_FILES)
         try:
             return InterestNet.from_state(NetConfig(**read_json(settings)), load_file(weights))
-        except (ValidationError, SafetensorError, KeyError, RuntimeError) as error:
+        except (ValidationError, SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise broken(weights, f"does not fit {settings.name} ({error})") from error
 
     @cached_property
@@ -129,6 +139,7 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
 
     `verify=False` skips checksums (not sizes and shapes), for a process that starts beside one that has verified.
     """
+    refuse_links(path)
     manifest = read_manifest(path / MANIFEST)
     if path.name != manifest.version:
         raise broken(path / MANIFEST, f"belongs to {manifest.version}, not to a folder named {path.name}")
@@ -136,14 +147,15 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
     n_items, n_users, n_categories, dim = manifest.n_items, manifest.n_users, manifest.n_categories, manifest.dim
     items = read_table(path / "items.arrow", ITEM_COLUMNS, n_items)
     categories = read_table(path / "categories.arrow", CATEGORY_COLUMNS, n_categories)
-    category_ids = _ids(categories)
+    users = read_table(path / "users.arrow", USER_COLUMNS, n_users)
+    category_ids = _ids(path / "categories.arrow", categories)
     user_weights = read_array(path / "user_weights.npy", shape=(n_users, None))
     return Artifact(
         path=path,
         manifest=manifest,
-        items=_ids(items),
+        items=_ids(path / "items.arrow", items),
         categories=category_ids,
-        users=_ids(read_table(path / "users.arrow", USER_COLUMNS, n_users)),
+        users=_ids(path / "users.arrow", users),
         item_names=_column(items, "name"),
         item_available=_column(items, "available").to_numpy(zero_copy_only=False),
         category_names=_column(categories, "name"),
@@ -178,6 +190,7 @@ def _check_files(path: Path, manifest: Manifest, *, verify: bool) -> None:
     shared = model_folder(path.parent, manifest.model)
     if set(manifest.model_files) != set(MODEL_FILES):
         raise broken(path / MANIFEST, f"must list {', '.join(MODEL_FILES)} as the model's files")
+    refuse_links(shared)
     for name, entry in manifest.model_files.items():
         check_file(shared / name, entry, verify=verify)
     for file in path.rglob("*"):
@@ -189,8 +202,11 @@ def _check_files(path: Path, manifest: Manifest, *, verify: bool) -> None:
             )
 
 
-def _ids(table: pa.Table) -> IdMap:
-    return IdMap(_column(table, "external_id"), table.column("id").to_numpy())
+def _ids(path: Path, table: pa.Table) -> IdMap:
+    try:
+        return IdMap(_column(table, "external_id"), table.column("id").to_numpy())
+    except BadInputError as error:
+        raise broken(path, f"holds no ids ({error.message})") from error
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
@@ -207,8 +223,8 @@ def _parents(categories: pa.Table, ids: IdMap) -> NDArray[np.int32]:
 
 
 def _read_item_categories(path: Path, n_items: int, n_categories: int) -> sparse.csr_array:
-    indptr = read_array(path / "item_categories.indptr.npy", shape=(n_items + 1,))
-    indices = read_array(path / "item_categories.indices.npy", shape=(int(indptr[-1]),))
+    indptr = read_starts(path / "item_categories.indptr.npy", n_items)
+    indices = read_array(path / "item_categories.indices.npy", shape=(int(indptr[-1]),), kinds="i")
     if len(indices) and (indices.min() < 0 or indices.max() >= n_categories):
         raise broken(path / "item_categories.indices.npy", "names categories that the revision does not have")
     ones = np.ones(len(indices), dtype=np.float32)

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from graph.storage.errors import ArtifactError
 
@@ -15,6 +15,17 @@ MODEL_FILES = ("model.safetensors", "config.json")
 """Files of a model's own folder (`m7/`), shared by its revisions (`m7.1/`, `m7.2/`, …)."""
 
 _BLOCK_BYTES = 1 << 20
+
+
+def below(name: str) -> str:
+    """`name` itself, a path that stays below the folder it is joined to. Raises ValueError for any other."""
+    parts = name.split("/")
+    if not all(parts) or {".", ".."} & set(parts) or "\\" in name or not name.isprintable():
+        raise ValueError(f"{name[:60]!r} leads out of its folder, or is no name")
+    return name
+
+
+Below = Annotated[str, AfterValidator(below)]
 
 
 class FileEntry(BaseModel):
@@ -53,8 +64,8 @@ class Manifest(BaseModel):
     dim: int = Field(ge=1)
     config: dict[str, Any] = Field(description="settings of training, as they were")
     metrics: dict[str, float]
-    files: dict[str, FileEntry] = Field(description="path below the revision's folder")
-    model_files: dict[str, FileEntry] = Field(description="path below the model's folder")
+    files: dict[Below, FileEntry] = Field(description="path below the revision's folder")
+    model_files: dict[Below, FileEntry] = Field(description="path below the model's folder")
     checksum: str = Field(description="blake2b of this manifest's canonical JSON without this field")
 
     @property
@@ -85,6 +96,13 @@ def check_file(path: Path, entry: FileEntry, *, verify: bool) -> None:
         raise broken(path, "does not match its checksum")
 
 
+def refuse_links(folder: Path) -> None:
+    """Raises ArtifactError for a link in a published folder: it could lead anywhere. The folder itself may be one."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise broken(path, "is a link, and a published folder holds its own files")
+
+
 def write_manifest(path: Path, fields: dict[str, Any]) -> Manifest:
     """Fields without `format_version` and `checksum`, which are added here."""
     fields = {"format_version": FORMAT_VERSION, **fields}
@@ -100,7 +118,7 @@ def read_manifest(path: Path) -> Manifest:
         raise broken(path, "is missing")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise broken(path, f"cannot be read ({error})") from error
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:

@@ -150,7 +150,7 @@ def read_calibration(folder: Path) -> Calibration:
     content = read_json(path)
     try:
         calibrators = tuple(_read(each) for each in content)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise broken(path, f"is no calibration ({error})") from error
     return Calibration(calibrators)
 

@@ -26,7 +26,7 @@ class NetConfig(BaseModel):
         min_length=1,
         description="over which items hear from each other; directed: forward, backward",
     )
-    propagation_steps: int = Field(default=3, ge=1, description="how far an item hears from others in the graph")
+    propagation_steps: int = Field(default=3, ge=1, le=64, description="how far an item hears from others in the graph")
     keep_neighbours: int = Field(default=50, gt=0, description="strongest neighbours an item hears")
     hub_damping: float = Field(default=0.0, ge=0, le=1, description="0: a neighbour counts as it is; 1: by its share")
     min_item_users: int = Field(default=1, ge=1, description="items with fewer users stay out of the graph")
@@ -42,16 +42,16 @@ class NetConfig(BaseModel):
 
     # users
     sequence_encoder: Literal["transformer", "gru", "lstm", "cnn", "mean"] = "transformer"
-    blocks: int = Field(default=1, gt=0)
-    heads: int = Field(default=2, gt=0, description="attention heads (transformer only)")
+    blocks: int = Field(default=1, gt=0, le=64)
+    heads: int = Field(default=2, gt=0, le=64, description="attention heads (transformer only)")
     dropout: float = Field(default=0.5, ge=0, lt=1)
     max_history: int = Field(default=50, gt=0, description="newest steps (events or baskets) of a user")
     kinds: bool = Field(default=True, description="a step tells of what kind its events are")
     gaps: bool = Field(default=True, description="a step tells how long after the one before it came")
     places: bool = Field(default=True, description="a step tells its place in the history")
     long_term: bool = Field(default=False, description="the mean of all steps goes past the sequence encoder as well")
-    interests: int = Field(default=1, gt=0, description="vectors a user")
-    nets: int = Field(default=1, gt=0, description="independent nets, served as one concatenated vector")
+    interests: int = Field(default=1, gt=0, le=64, description="vectors a user")
+    nets: int = Field(default=1, gt=0, le=64, description="independent nets, served as one concatenated vector")
 
     # training
     loss: Literal["softmax", "bpr", "bce"] = "softmax"

@@ -48,7 +48,7 @@ def read_gate(folder: Path) -> Gate:
             tuple(content["sources"]), **{name: np.asarray(content[name], dtype=np.float64) for name in _ARRAYS}
         )
         features, sources = gate.weight.shape
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise broken(path, f"is not a gate ({error})") from error
     fits = gate.bias.shape == (sources,) == (len(gate.sources),) and gate.mean.shape == gate.scale.shape == (features,)
     if not fits or not all(np.isfinite(getattr(gate, name)).all() for name in _ARRAYS):

@@ -13,8 +13,8 @@ from graph.memories.ease_factors import EaseFactors
 from graph.memories.own_frequency import own_frequency
 from graph.memories.recall import recall
 from graph.memories.sparse import rows_to_distributions
-from training.artifact_arrays import read_array, read_json, write_array, write_json
-from training.artifact_manifest import broken
+from training.artifact_arrays import read_array, read_json, read_starts, write_array, write_json
+from training.artifact_manifest import below, broken
 from training.memories_ease import Ease
 from training.memories_repeats import LearnedRepeats
 
@@ -108,12 +108,12 @@ def read_memories(folder: Path, n_items: int) -> tuple[Memory, ...]:
     entries = read_json(path)
     try:
         return tuple(_read_memory(folder, dict(entry), n_items) for entry in entries)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise broken(path, f"is not a list of memories ({error})") from error
 
 
 def _read_memory(folder: Path, entry: dict[str, Any], n_items: int) -> Memory:
-    kind, name = entry.pop("type"), entry["name"]
+    kind, name = entry.pop("type"), below(entry["name"])
     if kind == Repeats.type:
         return Repeats(**entry)
     stem = folder / "memories" / name
@@ -143,9 +143,9 @@ def _read_factors(stem: Path, n: int) -> EaseFactors:
 
 def _read_matrix(stem: Path, n: int) -> sparse.csr_array:
     """A square csr from three mapped files, none of them copied."""
-    indptr = _read(stem, "indptr", n + 1)
+    indptr = read_starts(_file(stem, "indptr"), n)
     size = int(indptr[-1])
-    indices, data = _read(stem, "indices", size), _read(stem, "data", size)
-    if (np.diff(indptr) < 0).any() or (size and (indices.min() < 0 or indices.max() >= n)):
+    indices, data = read_array(_file(stem, "indices"), shape=(size,), kinds="i"), _read(stem, "data", size)
+    if size and (indices.min() < 0 or indices.max() >= n):
         raise broken(_file(stem, "indices"), "points outside the catalog")
     return sparse.csr_array((data, indices, indptr), shape=(n, n), copy=False)

@@ -161,7 +161,7 @@ def read_ranker(folder: Path) -> Ranker | None:
     content = read_json(path)
     try:
         names, n_layers = tuple(str(name) for name in content["features"]), int(content["layers"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise broken(path, f"is not a ranker ({error})") from error
     width, layers = len(names), []
     for number in range(n_layers):

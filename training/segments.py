@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.artifact_arrays import read_array, read_json, write_array, write_json
+from training.artifact_arrays import read_array, read_json, read_starts, write_array, write_json
 from training.artifact_manifest import broken
 
 
@@ -110,16 +110,16 @@ def read_segments(folder: Path, dim: int, n_users: int) -> Segments:
             for s in content["segments"]
         )
         sharpness, of_profiles = float(content["sharpness"]), bool(content.get("of_profiles", False))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise broken(path, f"is not a list of segments ({error})") from error
     shapes: dict[str, tuple[int | None, ...]] = {
         "centers": (len(found), dim),
         "origin": (dim,),
-        "member_offsets": (len(found) + 1,),
         "members": (None,),
         "member_weights": (None,),
     }
-    arrays = {name: read_array(folder / f"segment_{name}.npy", shape=shapes[name]) for name in _ARRAYS}
+    arrays = {name: read_array(folder / f"segment_{name}.npy", shape=shape) for name, shape in shapes.items()}
+    arrays["member_offsets"] = read_starts(folder / "segment_member_offsets.npy", len(found))
     members = arrays["members"]
     if len(members) != len(arrays["member_weights"]) or len(members) != arrays["member_offsets"][-1]:
         raise broken(folder / "segment_members.npy", "does not fit its offsets and weights")

@@ -15,6 +15,9 @@ from graph.ingest.rejects import Reject
 from graph.ingest.sources import size
 from graph.ingest.streams import Block, blocks
 
+DEEPEST = 64
+"""Objects and lists in each other. Deeper ones cost Polars hours: its time doubles with each few levels."""
+
 
 class JsonLinesReader:
     columns: None = None
@@ -30,6 +33,8 @@ class JsonLinesReader:
 
 
 def _at_once(block: Block) -> Batch | None:
+    if _seems_deep(block.text):
+        return None
     try:
         rows = pl.read_ndjson(block.text, infer_schema_length=None)
     except (pl.exceptions.PolarsError, ValueError, OSError):  # the last for bytes that look compressed
@@ -69,8 +74,32 @@ def parse_object(raw: bytes) -> dict[str, Any] | str:
     except ValueError as error:
         return f"not JSON: {error}"
     except RecursionError:
-        return "not JSON: nested too deeply"
+        return _TOO_DEEP
+    if _seems_deep(raw) and _depth(row) > DEEPEST:
+        return _TOO_DEEP
     return row if isinstance(row, dict) else f"not a JSON object: a {type(row).__name__}"
+
+
+def _seems_deep(text: bytes) -> bool:
+    """Whether brackets are open DEEPEST deep somewhere in a line; those within strings count as well, for speed."""
+    codes = np.frombuffer(text, np.uint8)
+    kinds = codes | 0x20  # [ and { differ in this bit alone, and so do ] and }
+    places = np.flatnonzero((kinds == ord("{")) | (kinds == ord("}")) | (codes == ord("\n")))
+    ends = codes[places] == ord("\n")
+    open_ = np.cumsum(np.where(ends, 0, np.where(kinds[places] == ord("{"), 1, -1)))
+    before_line = np.concatenate(([0], open_[ends]))
+    return bool((open_ - before_line[np.cumsum(ends)] > DEEPEST).any())
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+        depth += 1
+    return depth
+
+
+_TOO_DEEP = f"nested too deeply: more than {DEEPEST} objects and lists in each other"
 
 
 def _refuse_constant(name: str) -> None:

@@ -51,6 +51,7 @@ def blocks(path: Path, encoding: str = "utf-8", *, quote: bytes | None = None) -
 
     With `quote`, a block ends where an even number of quotes lies behind, because a line break inside quotes ends no
     record. An opening quote that is never closed makes that impossible; past LONGEST_RECORD_BYTES any line end will do.
+    Where there is none, BadInputError.
     """
     decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("replace")
     rest, line = b"", 1
@@ -68,6 +69,11 @@ def blocks(path: Path, encoding: str = "utf-8", *, quote: bytes | None = None) -
             consumed = file.consumed
             text = rest + text
             end = len(text) if last else _record_end(text, quote)
+            if end == 0 and len(text) > LONGEST_RECORD_BYTES:  # a few packed bytes unpack to a line of any length
+                raise BadInputError(
+                    f"{path} has no line end in {LONGEST_RECORD_BYTES:,} bytes from line {line} on.",
+                    hint="Is it text, one row a line?",
+                )
             block, rest = text[:end], text[end:]
             if block:
                 yield Block(block, line, consumed)

@@ -157,8 +157,8 @@ def parse_url(url: str | URL) -> URL:
     hint = "Use sqlite:///file.db or postgresql+psycopg://user:password@host/name."
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise BadInputError("The database URL cannot be read.", hint=hint) from error
+    except (ArgumentError, ValueError):  # the latter for a port that is no number, which may be half of a password
+        raise BadInputError("The database URL cannot be read.", hint=hint) from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("sqlite", "postgresql+psycopg"):

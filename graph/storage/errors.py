@@ -7,16 +7,23 @@ PenchantError                 message says what happened, `hint` says what to do
 ├── SchemaError               the database is older or newer than this version can run on
 ├── StoreUnavailableError     the database does not answer; trying again later may help
 ├── ArtifactError             a model folder is missing, unknown or corrupted; names the file
+├── UnauthenticatedError      nobody knows who calls: no credentials, wrong ones, or such as have expired
+├── PermissionDeniedError     the caller is known, and may not do this
 ├── BusyError                 more at once than this server takes; trying again later helps
+│   └── RateLimitError        more in a second than this caller may ask
 ├── StoppingError             this server is about to end; another one, or its successor, goes on
 └── TrainingError             training cannot go on (non-finite loss, nothing to learn from)
 """
 
 
 class PenchantError(Exception):
-    """Root of all errors raised on purpose. `reason` is a stable UPPER_SNAKE name, `hint` what to do about it."""
+    """Root of all errors raised on purpose. `reason` is a stable UPPER_SNAKE name, `hint` what to do about it.
+
+    `retry_after_ms`: when trying again helps, where the error knows it.
+    """
 
     reason = "PENCHANT_ERROR"
+    retry_after_ms: float | None = None
 
     def __init__(self, message: str, *, hint: str = "", reason: str | None = None) -> None:
         super().__init__(message)
@@ -57,8 +64,24 @@ class ArtifactError(PenchantError):
     reason = "ARTIFACT_BROKEN"
 
 
+class UnauthenticatedError(PenchantError):
+    reason = "INVALID_CREDENTIALS"
+
+
+class PermissionDeniedError(PenchantError):
+    reason = "MISSING_SCOPE"
+
+
 class BusyError(PenchantError):
     reason = "BUSY"
+
+
+class RateLimitError(BusyError):
+    reason = "RATE_LIMITED"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_ms: float) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_ms = retry_after_ms
 
 
 class StoppingError(PenchantError):

@@ -42,6 +42,25 @@ class Settings(BaseSettings):
     artifacts: Path = Field(Path("artifacts"), description="folder of the published models")
     listen: str = Field("127.0.0.1:50051", description="address that `penchant serve` binds, port 0 takes a free one")
     workers: int = Field(1, ge=1, le=256, description="processes that serve on one port; each does what one core can")
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the server's certificate and its chain; a renewed one is taken without a restart"
+    )
+    tls_key: Path | None = Field(None, description="PEM file of the private key that belongs to tls_certificate")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file of the authorities whose client certificates are let in; nobody else is"
+    )
+    auth_keys: Path | None = Field(
+        None, description="file of the API keys that `penchant keys` writes; with it calls need credentials"
+    )
+    jwt_jwks: Path | None = Field(
+        None, description="JWKS file of the keys that sign JSON Web Tokens; with it calls need credentials"
+    )
+    jwt_issuer: str | None = Field(None, min_length=1, description="`iss` that a token must have")
+    jwt_audience: str | None = Field(None, min_length=1, description="`aud` that a token must have")
+    rate_per_caller: float = Field(
+        0, ge=0, allow_inf_nan=False, description="calls per second of one key or token's subject, 0 = as many as come"
+    )
+    insecure: bool = Field(False, description="listen beyond this machine although TLS or authentication is missing")
     threads: int = Field(
         0, ge=0, description="threads for tensor work, 0 = as many as cores; of each call when serving, 0 = one"
     )

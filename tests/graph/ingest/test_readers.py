@@ -155,7 +155,7 @@ def test_bad_json_lines_are_set_aside_one_by_one(tmp_path: Path) -> None:
         (5, "not JSON: NaN is no JSON number"),
         (6, "broken encoding: not valid utf-8"),
         (7, "broken encoding: not valid utf-8"),
-        (9, "not JSON: nested too deeply"),
+        (9, "nested too deeply: more than 64 objects and lists in each other"),
     ]
     assert rejects[0].row == '{"a": 2'
 
