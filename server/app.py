@@ -84,7 +84,7 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     # Clients behind balancers ping more often than gRPC tolerates by default, and would be sent away.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # A client that vanished without a word would hold its stream's place for hours.
     ("grpc.keepalive_time_ms", 60_000),
