@@ -47,7 +47,8 @@ def lines(capsys: pytest.CaptureFixture[str], eventually: Callable[..., None]) -
 
 def test_admin_means_which_model_answers_and_what_leaves_the_catalog() -> None:
     names = {method.rpartition("/")[2] for method in ADMIN}
-    assert names == {"ActivateModel", "RollbackModel", "DeleteItem", "DeleteCategory", "DeleteUser"}
+    of_models = {"ActivateModel", "RollbackModel", "SetLabel", "DeleteLabel"}
+    assert names == of_models | {"DeleteItem", "DeleteCategory", "DeleteUser"}
 
 
 @pytest.mark.parametrize("method", ADMIN)
