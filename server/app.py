@@ -58,6 +58,9 @@ CALLS_AT_ONCE = 16
 """Threads for what waits for the store or computes for long, outside of the interpreter's lock: more than cores are of
 use."""
 
+STORE_PATIENCE_MS = 5_000
+"""Callers wait for ten seconds by default: they are told that the store is away before that, and may try again."""
+
 _NEED_A_MODEL = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in (
@@ -199,7 +202,7 @@ class App:
 
 def start(settings: Settings, *, share_port: bool = False) -> App:
     """Raises SchemaError for a database that this version cannot run on, BadInputError for an unusable address."""
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, patience_ms=STORE_PATIENCE_MS)
     try:
         database.require_schema()
         return App(settings, database, share_port=share_port)

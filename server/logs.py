@@ -13,6 +13,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from server.watch.call import current_call
 
+from graph.storage.errors import PenchantError
+
 
 def set_up_logging(level: str) -> None:
     """`level` as Python's logging names it. Warnings of libraries, which use that, become lines of the same kind."""
@@ -47,6 +49,26 @@ _SHARED: tuple[Processor, ...] = (
     structlog.processors.TimeStamper(fmt="iso"),
     structlog.processors.format_exc_info,
 )
+
+
+class Trouble:
+    """What goes on failing until it works again is said twice: when it begins, or is another, and when it is over."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._said = ""
+        self._log = structlog.get_logger("penchant.server")
+
+    def happened(self, error: Exception) -> None:
+        if str(error) != self._said:
+            trace = None if isinstance(error, PenchantError) else error  # ours say it all in a sentence
+            self._log.warning(f"{self._what}: failing", message=str(error), exc_info=trace)
+        self._said = str(error)
+
+    def is_over(self) -> None:
+        if self._said:
+            self._log.info(f"{self._what}: working again")
+        self._said = ""
 
 
 class _StandardError:

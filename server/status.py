@@ -9,6 +9,7 @@
     ArtifactError            UNAVAILABLE           yes: no model that can be served is loaded
     StoppingError            UNAVAILABLE           yes: another server, or the next one here, goes on
     BusyError                RESOURCE_EXHAUSTED    yes, after RetryInfo
+    DeadlineError            DEADLINE_EXCEEDED     no, it would take as long again
     anything else            INTERNAL              a bug of ours; the log has it under the request id
 
 Details travel in trailers, where over 16 KB the real error is lost, so they are kept under 4 KB.
@@ -23,6 +24,7 @@ from graph.storage.errors import (
     BadInputError,
     BusyError,
     ConflictError,
+    DeadlineError,
     NotFoundError,
     PenchantError,
     SchemaError,
@@ -44,6 +46,7 @@ _CODES: tuple[tuple[type[PenchantError], int], ...] = (
     (ArtifactError, code_pb2.UNAVAILABLE),
     (StoppingError, code_pb2.UNAVAILABLE),
     (BusyError, code_pb2.RESOURCE_EXHAUSTED),
+    (DeadlineError, code_pb2.DEADLINE_EXCEEDED),
 )
 
 

@@ -8,6 +8,7 @@ PenchantError                 message says what happened, `hint` says what to do
 ├── StoreUnavailableError     the database does not answer; trying again later may help
 ├── ArtifactError             a model folder is missing, unknown or corrupted; names the file
 ├── BusyError                 more at once than this server takes; trying again later helps
+├── DeadlineError             not done within the time that a call gets
 ├── StoppingError             this server is about to end; another one, or its successor, goes on
 └── TrainingError             training cannot go on (non-finite loss, nothing to learn from)
 """
@@ -59,6 +60,10 @@ class ArtifactError(PenchantError):
 
 class BusyError(PenchantError):
     reason = "BUSY"
+
+
+class DeadlineError(PenchantError):
+    reason = "DEADLINE_EXCEEDED"
 
 
 class StoppingError(PenchantError):

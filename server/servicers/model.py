@@ -19,7 +19,7 @@ from training.promotion import promote
 
 Context = grpc.ServicerContext
 
-DEFAULT_PAGE, MAX_PAGE, SHOWN_REVISIONS = 20, 100, 100
+DEFAULT_PAGE, SHOWN_REVISIONS = 20, 100
 
 
 class ModelServicer(ModelServiceServicer):
@@ -27,7 +27,7 @@ class ModelServicer(ModelServiceServicer):
         self._database = database
 
     def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        size = limits.check_page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE)
+        size = limits.check_page_size(request.page_size, DEFAULT_PAGE, limits.MAX_MODELS_PAGE_SIZE)
         below = decode(request.page_token, "models").position if request.page_token else math.inf
         active = self._active()
         numbers = _by_model(revisions(self._database))
