@@ -11,9 +11,8 @@ import sys
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from server.watch.call import current_call
-
 from graph.storage.errors import PenchantError
+from server.watch.call import current_call
 
 
 def set_up_logging(level: str) -> None:
@@ -62,12 +61,12 @@ class Trouble:
     def happened(self, error: Exception) -> None:
         if str(error) != self._said:
             trace = None if isinstance(error, PenchantError) else error  # ours say it all in a sentence
-            self._log.warning(f"{self._what}: failing", message=str(error), exc_info=trace)
+            self._log.warning(f"cannot {self._what}", message=str(error), exc_info=trace)
         self._said = str(error)
 
     def is_over(self) -> None:
         if self._said:
-            self._log.info(f"{self._what}: working again")
+            self._log.info(f"can {self._what} again")
         self._said = ""
 
 

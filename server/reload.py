@@ -89,7 +89,7 @@ class Models:
         return engine
 
     def _follow(self) -> None:
-        trouble = Trouble("following changes")
+        trouble = Trouble("follow changes")
         while not self._stopping.wait(POLL_MS / 1_000):
             try:
                 self._look()

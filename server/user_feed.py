@@ -34,7 +34,7 @@ class UserFeed:
         return self._thread.is_alive()
 
     def _follow(self) -> None:
-        trouble = Trouble("following what users do")
+        trouble = Trouble("follow what users do")
         while True:
             try:
                 self._look()
