@@ -61,6 +61,9 @@ CALLS_AT_ONCE = 16
 """Threads for what waits for the store or computes for long, outside of the interpreter's lock: more than cores are of
 use."""
 
+STORE_PATIENCE_MS = 5_000
+"""Callers wait for ten seconds by default: they are told that the store is away before that, and may try again."""
+
 _NEED_A_MODEL = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in (
@@ -207,7 +210,7 @@ def start(settings: Settings, *, share_port: bool = False) -> App:
     """Raises SchemaError for a database that this version cannot run on, and BadInputError for settings that cannot be
     used (address, keys, certificates) or would open the server to strangers."""
     check_exposure(settings)
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, patience_ms=STORE_PATIENCE_MS)
     try:
         database.require_schema()
         app = App(settings, database, share_port=share_port)

@@ -6,7 +6,7 @@ is wrapped here. What is no coroutine runs in a thread, so that it may wait for 
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -17,7 +17,8 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 
-from graph.storage.errors import BadInputError, PenchantError
+from graph.storage.errors import BadInputError, DeadlineError, PenchantError
+from server import limits
 from server.auth.audit import audited
 from server.auth.guard import Guard
 from server.auth.scopes import SCOPES, require_scopes
@@ -124,9 +125,10 @@ def _guard_unary(method: str, call: Callable[..., Any], threads: Executor) -> Ca
         try:
             _check(request, method)
             if waits:
-                answer = await call(request, context)
+                work = call(request, context)
             else:
-                answer = await asyncio.get_running_loop().run_in_executor(threads, call, request, context)
+                work = asyncio.get_running_loop().run_in_executor(threads, call, request, context)
+            answer = await (work if context.time_remaining() is not None else _in_our_time(work))
         except Exception as error:
             await _end(error, method, context)
         return answer
@@ -134,13 +136,30 @@ def _guard_unary(method: str, call: Callable[..., Any], threads: Executor) -> Ca
     return guard
 
 
+async def _in_our_time(work: Awaitable[Any]) -> Any:
+    """For a caller who set no deadline. One who did is gone when it is over, and gRPC cancels the call."""
+    try:
+        async with asyncio.timeout(limits.DEFAULT_DEADLINE_MS / 1_000) as deadline:
+            return await work
+    except TimeoutError as error:
+        if not deadline.expired():  # the work's own
+            raise
+        raise DeadlineError(
+            f"The call was not done within {limits.DEFAULT_DEADLINE_MS:,} ms.", hint="Set a deadline to wait longer."
+        ) from error
+
+
 def _guard_stream(method: str, call: Callable[..., Iterator[Any]], threads: Executor) -> Callable[..., Any]:
+    """The method may yield None where it has worked for a while and has nothing to say: a call that was given up ends
+    there."""
+
     async def guard(request: Any, context: "Context") -> AsyncIterator[Any]:
         try:
             _check(request, method)
             loop, answers, end = asyncio.get_running_loop(), call(request, context), object()
             while (answer := await loop.run_in_executor(threads, next, answers, end)) is not end:
-                yield answer
+                if answer is not None:
+                    yield answer
         except Exception as error:
             await _end(error, method, context)
 

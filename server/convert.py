@@ -19,6 +19,9 @@ _FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
 """The years 1 to 9999, which is all that a Timestamp may hold."""
 
 
+LAST_US = (_LAST_S + 1) * SECOND_US - 1
+
+
 def timestamp(us: int) -> Timestamp:
     return Timestamp(seconds=us // SECOND_US, nanos=us % SECOND_US * 1_000)
 

@@ -59,6 +59,8 @@ class Past:
     is_known: Bools
     """[B]: whether the store has heard of them."""
     as_of_us: int
+    is_stale: bool = False
+    """The store is away: more may have happened before `as_of_us`, of unknown users anything."""
     _activity: dict[Horizon, float] = field(default_factory=dict)
 
     @cached_property
@@ -116,6 +118,11 @@ class Engine:
         as_of_us = now_us() if as_of_us is None else as_of_us
         recent = recent_events(self.database, users, limit=MAX_HISTORY_EVENTS, before_us=as_of_us)
         return Past(users, self._histories(recent), recent.is_known, as_of_us)
+
+    def unread(self, user: str) -> Past:
+        """For when the store is away: a user of whom nothing is at hand."""
+        nothing = histories_from_arrays([], [], [], n_users=1, n_items=len(self.revision.artifact.items))
+        return Past([user], replace(nothing, meaning=self.live.meaning), np.zeros(1, np.bool_), now_us(), is_stale=True)
 
     def _histories(self, recent: RecentEvents) -> Histories:
         """Events with items or of kinds that the revision does not know are left out: nothing was learned of those.
@@ -217,8 +224,15 @@ class Engine:
         return mask
 
     def _seen(self, past: Past) -> Bools:
-        """[V]: asked of the store and not of the history, which neither holds dislikes nor reaches back for ever."""
+        """[V]: asked of the store and not of the history, which neither holds dislikes nor reaches back for ever.
+
+        Where the store is away, what is at hand.
+        """
         seen = np.zeros(len(self.revision.artifact.items), bool)
+        if past.is_stale:
+            for history in filter(None, (past.histories, past.histories.against)):
+                seen[history.item] = True
+            return seen
         for user in past.users:
             found = seen_items(self.database, user, before_us=past.as_of_us)
             index = self.revision.artifact.items.index_of_surrogate(found)

@@ -20,6 +20,8 @@ from training.fast.answer import Answer
 KEPT_S = 60.0
 FEED_S = 0.7
 """How long ago the feed may have been read, it is read every 200 ms."""
+CUT_OFF_S = 10.0
+"""For how long the feed has not been read where nobody should wait for the store any more: as long as callers do."""
 _NOTED = 256
 """Tidings that a reading of the store may overlap with; one that takes longer is not kept."""
 
@@ -104,6 +106,10 @@ class KnownUsers:
     def feed_was_read(self, at: float) -> None:
         """All that was committed before `at` has been told."""
         self._feed_read_at = at
+
+    def is_cut_off(self) -> bool:
+        """Whether the store has been away for so long that asking it is in vain: the feed says when it is back."""
+        return 0 <= self._feed_read_at < time.monotonic() - CUT_OFF_S
 
     def _drop(self, user: str) -> None:
         entry = self._entries.pop(user, None)

@@ -1,4 +1,4 @@
-"""What a request may hold at most, and the checks of single fields; GetServerInfo publishes these numbers."""
+"""What a request may hold at most, and the checks of single fields; GetServerInfo publishes every number of these."""
 
 import math
 import re
@@ -26,6 +26,8 @@ MAX_FILTER_CATEGORIES = 100
 MAX_FILTER_ITEMS = 1_000
 MAX_ITEM_CATEGORIES = 32
 MAX_PAGE_SIZE = 1_000
+MAX_MODELS_PAGE_SIZE = 100
+"""A model comes with its revisions."""
 MAX_ID_BYTES = 256
 MAX_NAME_BYTES = 1_024
 MAX_JSON_BYTES = 8 * 1_024
@@ -35,6 +37,8 @@ MAX_MESSAGE_BYTES = 4 * 1_024 * 1_024
 """gRPC clients refuse larger answers by default, so larger ones would fail at the caller."""
 MAX_HISTORY_EVENTS = 2_000
 """Newest events of a user that an answer is based on."""
+DEFAULT_DEADLINE_MS = 30_000
+"""Of a call with one answer whose caller named none: nobody is waited for for ever."""
 
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")

@@ -11,6 +11,7 @@ import sys
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from graph.storage.errors import PenchantError
 from server.watch.call import current_call
 
 
@@ -47,6 +48,26 @@ _SHARED: tuple[Processor, ...] = (
     structlog.processors.TimeStamper(fmt="iso"),
     structlog.processors.format_exc_info,
 )
+
+
+class Trouble:
+    """What goes on failing until it works again is said twice: when it begins, or is another, and when it is over."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._said = ""
+        self._log = structlog.get_logger("penchant.server")
+
+    def happened(self, error: Exception) -> None:
+        if str(error) != self._said:
+            trace = None if isinstance(error, PenchantError) else error  # ours say it all in a sentence
+            self._log.warning(f"cannot {self._what}", message=str(error), exc_info=trace)
+        self._said = str(error)
+
+    def is_over(self) -> None:
+        if self._said:
+            self._log.info(f"can {self._what} again")
+        self._said = ""
 
 
 class _StandardError:

@@ -22,6 +22,7 @@ from graph.storage.times import now_us
 from server.engine import Engine
 from server.live import read_live_catalog
 from server.loaded import Loaded
+from server.logs import Trouble
 from server.revision import load_revision
 from server.watch.feed import Feed
 
@@ -97,11 +98,14 @@ class Models:
         return engine
 
     def _follow(self) -> None:
+        trouble = Trouble("follow changes")
         while not self._stopping.wait(POLL_MS / 1_000):
             try:
                 self._look()
             except Exception as error:  # the store may be away for a while; the next round tries again
-                log.warning("cannot follow changes", message=str(error), exc_info=error)
+                trouble.happened(error)
+            else:
+                trouble.is_over()
 
     def _look(self) -> None:
         """Notes what changed before acting on it, so that nothing is lost when acting fails."""

@@ -11,6 +11,7 @@
     UnauthenticatedError     UNAUTHENTICATED       no, other credentials are needed
     PermissionDeniedError    PERMISSION_DENIED     no, the credentials lack the scope
     BusyError                RESOURCE_EXHAUSTED    yes, after RetryInfo: of a RateLimitError, when the next call is free
+    DeadlineError            DEADLINE_EXCEEDED     no, it would take as long again
     anything else            INTERNAL              a bug of ours; the log has it under the request id
 
 Details travel in trailers, where over 16 KB the real error is lost, so they are kept under 4 KB.
@@ -25,6 +26,7 @@ from graph.storage.errors import (
     BadInputError,
     BusyError,
     ConflictError,
+    DeadlineError,
     NotFoundError,
     PenchantError,
     PermissionDeniedError,
@@ -50,6 +52,7 @@ _CODES: tuple[tuple[type[PenchantError], int], ...] = (
     (UnauthenticatedError, code_pb2.UNAUTHENTICATED),
     (PermissionDeniedError, code_pb2.PERMISSION_DENIED),
     (BusyError, code_pb2.RESOURCE_EXHAUSTED),
+    (DeadlineError, code_pb2.DEADLINE_EXCEEDED),
 )
 
 

@@ -3,15 +3,12 @@
 import threading
 import time
 
-import structlog
-
 from graph.storage.changes import Change, Tidings
 from graph.storage.database import Database
 from server.known_users import KnownUsers
+from server.logs import Trouble
 
 POLL_MS = 200
-
-log = structlog.get_logger("penchant.server")
 
 
 class UserFeed:
@@ -37,11 +34,14 @@ class UserFeed:
         return self._thread.is_alive()
 
     def _follow(self) -> None:
+        trouble = Trouble("follow what users do")
         while True:
             try:
                 self._look()
             except Exception as error:  # the store may be away; until it is back nothing that is kept counts
-                log.warning("cannot follow what users do", message=str(error))
+                trouble.happened(error)
+            else:
+                trouble.is_over()
             if self._stopping.wait(POLL_MS / 1_000):
                 return
 

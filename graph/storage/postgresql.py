@@ -15,9 +15,13 @@ from graph.storage.columns import fitted
 # Literals stand in the text that ADBC gets; psycopg's own paramstyle would double every per cent sign in them.
 dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy has no types there
 
+PATIENCE_MS = 10_000
 
-def make_engine(url: URL) -> Engine:
-    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+def make_engine(url: URL, patience_ms: int = PATIENCE_MS) -> Engine:
+    """`patience_ms`: how long a server may take to accept a connection, and to acknowledge what was sent to it."""
+    options = {"connect_timeout": max(2, patience_ms // 1_000), "tcp_user_timeout": patience_ms}
+    return create_engine(url, pool_pre_ping=True, connect_args=options)
 
 
 def libpq_uri(url: URL) -> str:

@@ -6,6 +6,7 @@ the second copy delete a live write-ahead log, and with it committed rows (sqlit
 """
 
 import gc
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from graph.storage.errors import BadInputError
@@ -32,14 +34,18 @@ RESOLVED = "penchant_resolved"
 not look them up again: its checks of foreign keys cost a third of an insert."""
 
 PAGE_BYTES = 4096
+FILE = "penchant_file"
+"""In a connection's notes: which file it has open."""
+
 CACHE_MIB = 64
 """The unique index of event ids is written at random places."""
 
 
-def make_engine(url: URL, cache_mib: int = CACHE_MIB) -> Engine:
+def make_engine(url: URL, cache_mib: int = CACHE_MIB, patience_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     """An engine on a database file, created if missing. Raises BadInputError for an in-memory one.
 
-    `cache_mib`: memory that a connection may take for pages of the file.
+    `cache_mib`: memory that a connection may take for pages of the file. `patience_ms`: how long another writer may
+    hold its lock before we give up.
     """
     if url.database in (None, "", ":memory:"):
         raise BadInputError(
@@ -49,21 +55,54 @@ def make_engine(url: URL, cache_mib: int = CACHE_MIB) -> Engine:
     folder = Path(str(url.database)).parent
     if not str(url.database).startswith("file:") and not folder.is_dir():
         raise BadInputError(f"The folder {folder} of the database does not exist.", hint="Create it, or name another.")
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
-    event.listen(engine, "connect", lambda connection, _record: set_up(connection, cache_mib))
+    engine = create_engine(url, connect_args={"timeout": patience_ms / 1000, "check_same_thread": False})
+    event.listen(engine, "connect", lambda connection, _record: set_up(connection, cache_mib, patience_ms))
     event.listen(engine, "begin", _begin)
     event.listen(engine, "checkin", _check_again)
+    if not str(url.database).startswith("file:"):
+        _watch(engine, str(url.database))
     return engine
 
 
-def set_up(connection: sqlite3.Connection, cache_mib: int = CACHE_MIB) -> None:
+def _watch(engine: Engine, path: str) -> None:
+    """A file that was removed lives on for who has it open, and nobody else would ever see what is written to it. So a
+    connection counts only while its file has the name, and a file that is gone is not made anew, and empty."""
+    was_there = False
+
+    def do_connect(*_: object) -> None:
+        if was_there and _file_at(path) is None:
+            raise sqlite3.OperationalError(f"the file {path} is gone")
+
+    def connected(_: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        nonlocal was_there
+        was_there = True
+        record.info[FILE] = _file_at(path)
+
+    def taken(_: sqlite3.Connection, record: ConnectionPoolEntry, __: object) -> None:
+        if record.info.get(FILE) != _file_at(path):
+            raise DisconnectionError
+
+    event.listen(engine, "do_connect", do_connect)
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "checkout", taken)
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def set_up(connection: sqlite3.Connection, cache_mib: int = CACHE_MIB, patience_ms: int = BUSY_TIMEOUT_MS) -> None:
     """What every connection of ours is set to."""
     connection.isolation_level = None  # we say BEGIN ourselves; Python's own would leave DDL outside transactions
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged event survives a power cut
     cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute(f"PRAGMA busy_timeout = {patience_ms}")
     cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.execute(f"PRAGMA cache_size = -{cache_mib << 10}")
     if cache_mib > CACHE_MIB:  # a load writes the same pages batch after batch: they go to their places less often

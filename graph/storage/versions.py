@@ -23,10 +23,13 @@ def lock_catalog(connection: Connection) -> None:
 
 
 def with_valid_from(frame: pl.DataFrame, known: pl.DataFrame, owner: str, recorded_at: int) -> pl.DataFrame:
-    """Rows without a time hold from ever if nothing is known of their `owner`, else from now."""
-    is_known = pl.col(owner).is_in(known[owner].unique().implode())
-    default = pl.when(is_known).then(pl.lit(recorded_at)).otherwise(pl.lit(EVER_US))
-    return frame.with_columns(pl.col("valid_from").fill_null(default))
+    """Rows without a time hold from ever if nothing is known of their `owner`, else from now: in place of what holds,
+    also where a clock that was set back says that this will begin only later."""
+    newest = known.group_by(owner).agg(pl.col("valid_from").max().alias("newest"))
+    frame = frame.join(newest, on=owner, how="left", maintain_order="left")
+    now = pl.max_horizontal(pl.lit(recorded_at, pl.Int64), "newest")
+    default = pl.when(pl.col("newest").is_null()).then(pl.lit(EVER_US)).otherwise(now)
+    return frame.with_columns(pl.col("valid_from").fill_null(default)).drop("newest")
 
 
 def last_of_each_time(frame: pl.DataFrame, outcomes: Outcomes, owner: str) -> pl.DataFrame:

@@ -87,9 +87,9 @@ class EmbeddingServicer(EmbeddingServiceServicer):
         answer.vectors.CopyFrom(encode(vectors[present], half=half))
         return answer
 
-    def ExportEmbeddings(
+    def ExportEmbeddings(  # type: ignore[override]  # None is for the border, which sends it to nobody
         self, request: pb.ExportEmbeddingsRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.ExportEmbeddingsResponse]:
+    ) -> Iterator[pb.ExportEmbeddingsResponse | None]:
         kind = read_kind(request.kind, "kind")
         half = wants_half(request.element_type)
         asked = ("export", kind, half)
@@ -101,9 +101,13 @@ class EmbeddingServicer(EmbeddingServiceServicer):
             place = _begin(engine, kind)
         manifest = engine.revision.artifact.manifest
         rows = min(CHUNK_IDS, max(1, CHUNK_BYTES // (manifest.dim * (2 if half else 4))))
+        parts: Iterator[Part | None]
         parts = _of_users(engine, place, rows) if kind == "user" else _of_revision(engine, kind, place.last, rows)
         is_first = not request.resume_token
         for part in parts if not is_first else _at_least_one(parts, manifest.dim):
+            if part is None:
+                yield None
+                continue
             last = part.ids[-1] if part.ids else place.last
             vectors = encode(part.vectors, half=half)
             yield pb.ExportEmbeddingsResponse(
@@ -169,8 +173,9 @@ def _of_revision(engine: Engine, kind: Literal["item", "category"], last: str, r
         yield Part(ids[begin:end], np.asarray(vectors[order[begin:end]]), [], [])
 
 
-def _of_users(engine: Engine, place: Place, rows: int) -> Iterator[Part]:
-    """Vectors of all users as of the export's moment, `rows` or a few more at a time."""
+def _of_users(engine: Engine, place: Place, rows: int) -> Iterator[Part | None]:
+    """Vectors of all users as of the export's moment, `rows` or a few more at a time; None after a read that did not
+    fill a part: users without vectors may be many."""
     last = place.last
     ids: list[str] = []
     counts: list[int] = []
@@ -188,12 +193,17 @@ def _of_users(engine: Engine, place: Place, rows: int) -> Iterator[Part]:
         if len(weights) >= rows:
             yield Part(ids, np.concatenate(found), counts, weights)
             ids, counts, weights, found = [], [], [], []
+        else:
+            yield None
     if ids:
         yield Part(ids, np.concatenate(found), counts, weights)
 
 
-def _at_least_one(parts: Iterator[Part], dim: int) -> Iterator[Part]:
+def _at_least_one(parts: Iterator[Part | None], dim: int) -> Iterator[Part | None]:
     """Even an export of nothing says which revision it is of."""
-    first = next(parts, None)
-    yield first or Part([], np.zeros((0, dim), np.float32), [], [])
-    yield from parts
+    is_empty = True
+    for part in parts:
+        is_empty = is_empty and part is None
+        yield part
+    if is_empty:
+        yield Part([], np.zeros((0, dim), np.float32), [], [])

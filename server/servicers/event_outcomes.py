@@ -6,7 +6,7 @@ from penchant.v1 import event_pb2 as pb
 
 from graph.storage.errors import BadInputError
 from graph.storage.outcomes import Outcome, Outcomes
-from server.servicers.rows import told
+from server.servicers.rows import shown, told
 
 _STATUS = {
     Outcome.ACCEPTED: pb.EVENT_STATUS_ACCEPTED,
@@ -22,7 +22,7 @@ def all_rows(
     """One message per event, in order; `outcomes` are of those that are not in `refused`."""
     for event, each in zip(events, told(len(events), refused, outcomes), strict=True):
         status = _STATUS.get(each.outcome, pb.EVENT_STATUS_REJECTED) if each.outcome else pb.EVENT_STATUS_REJECTED
-        yield pb.EventOutcome(event_id=event.event_id, status=status, reason=each.reason, message=each.message)
+        yield pb.EventOutcome(event_id=shown(event.event_id), status=status, reason=each.reason, message=each.message)
 
 
 def other_rows(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -14,13 +15,15 @@ from penchant.v1.interest_pb2_grpc import InterestServiceServicer
 from penchant.vectors import encode
 
 from graph.arrays import Bools, Float32s, Float64s
-from graph.storage.errors import BadInputError
+from graph.storage.errors import BadInputError, StoreUnavailableError
 from server import limits
 from server.convert import contributions, timestamp
-from server.engine import Affinities, Engine
+from server.engine import Affinities, Engine, Past
 from server.known_users import Known, KnownUsers
 from server.servicers.filters import read_filter
+from server.servicers.history import history_of
 from server.servicers.horizons import horizon_of, read_horizon
+from server.without_store import without_store
 from training.artifact import Artifact
 
 if TYPE_CHECKING:
@@ -45,7 +48,11 @@ def answer_together(kept: KnownUsers, asked: Sequence[Asked]) -> list[Known]:
     for engine in {id(one.engine): one.engine for one in asked}.values():
         users = list(dict.fromkeys(one.user for one in asked if one.engine is engine))
         begun = kept.begin()
-        past = engine.past(users)
+        try:
+            past = engine.past(users)
+        except StoreUnavailableError:
+            found |= {(id(engine), user): without_store(kept, engine, user) for user in users}
+            continue
         for row, (user, answer) in enumerate(zip(users, engine.known(past), strict=True)):
             found[id(engine), user] = known = past.of(row), answer
             kept.keep(begun, engine, user, known)
@@ -68,7 +75,17 @@ class InterestServicer(InterestServiceServicer):
         self._threads = threads
 
     async def _known(self, engine: Engine, user: str) -> Known:
-        return self._kept.find(engine, user) or await self._ask(Asked(engine, user))
+        if (known := self._kept.find(engine, user)) is not None:
+            return known
+        if self._kept.is_cut_off():
+            return without_store(self._kept, engine, user)
+        return await self._ask(Asked(engine, user))
+
+    def _past(self, engine: Engine, user: str) -> Past:
+        if not self._kept.is_cut_off():
+            with suppress(StoreUnavailableError):
+                return engine.past([user])
+        return without_store(self._kept, engine, user)[0]
 
     async def Score(self, request: pb.ScoreRequest, context: "Context") -> pb.ScoreResponse:
         limits.check_id(request.user, "user")
@@ -85,10 +102,9 @@ class InterestServicer(InterestServiceServicer):
         probability = engine.probability(past, index[known], score, calibrator)
         response = pb.ScoreResponse(
             **horizon_of(request, calibrator),
-            history_events=past.events[0],
+            **history_of(past),
             model_version=revision.version,
             as_of=timestamp(revision.artifact.manifest.as_of),
-            history_as_of=timestamp(past.as_of_us),
         )
         if request.as_columns:
             response.columns.CopyFrom(_columns(statuses, known, score, probability))
@@ -116,10 +132,9 @@ class InterestServicer(InterestServiceServicer):
         items = revision.artifact.items.externals_of(ranking.items)
         answer = pb.RecommendResponse(
             **horizon_of(request, calibrator),
-            history_events=past.events[0],
+            **history_of(past),
             model_version=revision.version,
             as_of=timestamp(revision.artifact.manifest.as_of),
-            history_as_of=timestamp(past.as_of_us),
         )
         scores = ranking.log_probability.astype(np.float64)
         probability = engine.probability(past, ranking.items, scores, calibrator).tolist()
@@ -143,13 +158,12 @@ class InterestServicer(InterestServiceServicer):
             raise BadInputError(f"view {request.view} is not known here.", field="view", reason="UNKNOWN_VIEW")
         engine = self._engine(request.user)
         artifact = engine.revision.artifact
-        past = engine.past([request.user])
+        past = self._past(engine, request.user)
         affinities = engine.interests(past, k)
         answer = pb.GetInterestsResponse(
-            history_events=past.events[0],
+            **history_of(past),
             model_version=artifact.version,
             as_of=timestamp(artifact.manifest.as_of),
-            history_as_of=timestamp(past.as_of_us),
         )
         answer.categories.extend(_categories(affinities, artifact))
         if request.view == pb.INTEREST_VIEW_FULL:

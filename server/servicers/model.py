@@ -20,7 +20,7 @@ from training.promotion import promote
 
 Context = grpc.ServicerContext
 
-DEFAULT_PAGE, MAX_PAGE = 20, 100
+DEFAULT_PAGE = 20
 
 
 class ModelServicer(ModelServiceServicer):
@@ -28,7 +28,7 @@ class ModelServicer(ModelServiceServicer):
         self._database = database
 
     def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        size = limits.check_page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE)
+        size = limits.check_page_size(request.page_size, DEFAULT_PAGE, limits.MAX_MODELS_PAGE_SIZE)
         below = decode(request.page_token, "models").position if request.page_token else math.inf
         numbers, said = _by_model(revisions(self._database)), Said.of(self._database)
         page = [number for number in numbers if number < below]

@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeVar
 
 from graph.storage.errors import BadInputError
 from graph.storage.outcomes import HARMLESS, Outcome, Outcomes
+from server import limits
 
 Row = dict[str, object]
 Sent = TypeVar("Sent")
@@ -69,6 +70,11 @@ def told(n: int, refused: dict[int, BadInputError], outcomes: Outcomes) -> list[
             sentence = f"{outcomes.reason(row)}. {_HINTS.get(outcome, '')}".strip()
             answer.append(Told(outcome, _REASONS.get(outcome, outcome.name), _cut(sentence)))
     return answer
+
+
+def shown(sent: str) -> str:
+    """An id in an answer: as it was sent, or the beginning of what is too long to be one."""
+    return sent[: limits.MAX_ID_BYTES]
 
 
 def _cut(text: str) -> str:

@@ -10,7 +10,7 @@ from penchant.v1 import catalog_pb2 as pb
 from graph.storage.errors import BadInputError
 from graph.storage.outcomes import Outcome
 from server import limits
-from server.servicers.rows import Row, Told
+from server.servicers.rows import Row, Told, shown
 from server.tokens import Place, decode, encode
 
 DEFAULT_PAGE = 100
@@ -53,7 +53,7 @@ def outcome_rows(
     """What became of each entity, in the order of the request."""
     return [
         pb.UpsertOutcome(
-            id=entity.id, status=_status(each, entity.id in existed), reason=each.reason, message=each.message
+            id=shown(entity.id), status=_status(each, entity.id in existed), reason=each.reason, message=each.message
         )
         for entity, each in zip(entities, told, strict=True)
     ]

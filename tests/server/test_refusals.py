@@ -7,7 +7,6 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
 from penchant.rpcs import RPCS, Rpc
 from penchant.v1 import catalog_pb2 as catalog
 from penchant.v1 import common_pb2 as common
@@ -18,41 +17,12 @@ from penchant.v1 import model_pb2 as model
 from penchant.v1 import segment_pb2 as segment
 from penchant.v1 import similarity_pb2 as similarity
 
-from tests.server.random_requests import nasty_request, spoiled
+from tests.server.fuzzer import Ended
 
 if TYPE_CHECKING:
     from tests.server.conftest import Served
 
-Send = Callable[[Rpc, bytes], "Ended"]
-CODES = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
-"""What a caller may be told; everything else would blame the wrong side."""
-
-
-class Ended:
-    """How a call ended: `code`, `message`, `reason`, and the `fields` that were refused."""
-
-    def __init__(self, error: grpc.RpcError | None) -> None:
-        self.code, self.message, self.reason = grpc.StatusCode.OK, "", ""
-        self.fields: list[str] = []
-        if error is None:
-            return
-        call: Any = error
-        self.code, self.message = call.code(), call.details()
-        packed = dict(call.trailing_metadata()).get("grpc-status-details-bin", b"")
-        assert len(packed) <= 4_096
-        for detail in status_pb2.Status.FromString(packed).details:
-            info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-            if detail.Unpack(info):
-                self.reason = info.reason
-                assert info.domain == "penchant"
-            elif detail.Unpack(bad):
-                self.fields += [each.field for each in bad.field_violations]
-
-    def check(self, what: object) -> None:
-        if self.code is not grpc.StatusCode.OK:
-            assert self.code in CODES, f"{self.code} {self.message} for {what}"
-            assert self.reason.isupper(), what
-            assert len(self.message) > 10, what
+Send = Callable[[Rpc, bytes], Ended]
 
 
 def _raw(channel: grpc.Channel, rpc: Rpc) -> Any:
@@ -199,17 +169,6 @@ def test_a_message_that_is_too_large_is_told(served: "Served") -> None:
         _raw(channel, RPCS["GetServerInfo"])(b"\0" * (4 * 1_024 * 1_024 + 1), timeout=30)
     code: Any = caught.value
     assert code.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-@pytest.mark.parametrize("seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(8, 400))])
-def test_random_requests_are_answered_or_refused(send: Send, seed: int) -> None:
-    """Requests of nasty values and requests with spoiled bytes, over every method of the descriptor."""
-    for n, rpc in enumerate(RPCS.values()):
-        for round_ in range(3):
-            request = nasty_request(rpc, seed=1_000 * seed + 10 * n + round_)
-            send(rpc, request.SerializeToString()).check(request)
-            data = spoiled(request.SerializeToString(), seed=seed + round_)
-            send(rpc, data).check(data)
 
 
 def test_a_bug_is_internal_and_says_where_to_look(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

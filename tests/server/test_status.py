@@ -5,6 +5,7 @@ from graph.storage.errors import (
     ArtifactError,
     BadInputError,
     ConflictError,
+    DeadlineError,
     NotFoundError,
     PenchantError,
     SchemaError,
@@ -23,6 +24,7 @@ from server.status import MAX_DETAIL_BYTES, MAX_MESSAGE_BYTES, status_of
         (SchemaError, code_pb2.FAILED_PRECONDITION),
         (StoreUnavailableError, code_pb2.UNAVAILABLE),
         (ArtifactError, code_pb2.UNAVAILABLE),
+        (DeadlineError, code_pb2.DEADLINE_EXCEEDED),
         (TrainingError, code_pb2.INTERNAL),
     ],
 )

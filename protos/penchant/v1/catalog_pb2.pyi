@@ -165,7 +165,7 @@ class UpsertOutcome(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
     id: builtins.str
-    """The row's id, as in the request."""
+    """The row's id, as in the request; the beginning of one that is too long to be an id."""
     status: global___UpsertStatus.ValueType
     """What became of it."""
     reason: builtins.str

@@ -157,7 +157,7 @@ class EventOutcome(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
     event_id: builtins.str
-    """The event's id, as in the request."""
+    """The event's id, as in the request; the beginning of one that is too long to be an id."""
     status: global___EventStatus.ValueType
     """What became of it."""
     reason: builtins.str

@@ -16,7 +16,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from penchant.v1 import common_pb2 as penchant_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apenchant/v1/interest.proto\x12\x0bpenchant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18penchant/v1/common.proto\"\x9b\x01\n\x0cScoreRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05items\x18\x02 \x03(\t\x12\x1a\n\x12skip_contributions\x18\x03 \x01(\x08\x12\x30\n\x07horizon\x18\x04 \x01(\x0e\x32\x1f.penchant.v1.ProbabilityHorizon\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x12\n\nas_columns\x18\x06 \x01(\x08\"\x99\x01\n\tItemScore\x12\x0c\n\x04item\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.penchant.v1.ScoreStatus\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\x12\x30\n\rcontributions\x18\x05 \x03(\x0b\x32\x19.penchant.v1.Contribution\"a\n\x0cScoreColumns\x12*\n\x08statuses\x18\x01 \x03(\x0e\x32\x18.penchant.v1.ScoreStatus\x12\x0e\n\x06scores\x18\x02 \x03(\x01\x12\x15\n\rprobabilities\x18\x03 \x03(\x01\"\xda\x02\n\rScoreResponse\x12&\n\x06scores\x18\x01 \x03(\x0b\x32\x16.penchant.v1.ItemScore\x12\x30\n\x07horizon\x18\x02 \x01(\x0e\x32\x1f.penchant.v1.ProbabilityHorizon\x12\x16\n\x0ehistory_events\x18\x03 \x01(\r\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rhistory_as_of\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0chorizon_days\x18\x07 \x01(\x01\x12\x0c\n\x04kind\x18\x08 \x01(\t\x12\x12\n\ncalibrated\x18\t \x01(\x08\x12*\n\x07\x63olumns\x18\n \x01(\x0b\x32\x19.penchant.v1.ScoreColumns\"\xb0\x01\n\x10RecommendRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\'\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.penchant.v1.ItemFilter\x12\x1a\n\x12skip_contributions\x18\x04 \x01(\x08\x12\x30\n\x07horizon\x18\x05 \x01(\x0e\x32\x1f.penchant.v1.ProbabilityHorizon\x12\x0c\n\x04kind\x18\x06 \x01(\t\"t\n\x0eRecommendation\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\x12\x30\n\rcontributions\x18\x04 \x03(\x0b\x32\x19.penchant.v1.Contribution\"\xb6\x02\n\x11RecommendResponse\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.penchant.v1.Recommendation\x12\x30\n\x07horizon\x18\x02 \x01(\x0e\x32\x1f.penchant.v1.ProbabilityHorizon\x12\x16\n\x0ehistory_events\x18\x03 \x01(\r\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rhistory_as_of\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0chorizon_days\x18\x07 \x01(\x01\x12\x0c\n\x04kind\x18\x08 \x01(\t\x12\x12\n\ncalibrated\x18\t \x01(\x08\"W\n\x13GetInterestsRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\'\n\x04view\x18\x03 \x01(\x0e\x32\x19.penchant.v1.InterestView\"\x89\x01\n\x0fInterestVectors\x12\x14\n\x0cvector_space\x18\x01 \x01(\t\x12%\n\x07vectors\x18\x02 \x01(\x0b\x32\x14.penchant.v1.Vectors\x12\x0f\n\x07weights\x18\x03 \x03(\x02\x12(\n\x05names\x18\x04 \x03(\x0b\x32\x19.penchant.v1.InterestName\"A\n\x0cInterestName\x12\x31\n\ncategories\x18\x01 \x03(\x0b\x32\x1d.penchant.v1.CategoryAffinity\"\x87\x02\n\x14GetInterestsResponse\x12\x31\n\ncategories\x18\x01 \x03(\x0b\x32\x1d.penchant.v1.CategoryAffinity\x12/\n\tinterests\x18\x02 \x01(\x0b\x32\x1c.penchant.v1.InterestVectors\x12\x16\n\x0ehistory_events\x18\x03 \x01(\r\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rhistory_as_of\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x82\x01\n\x12ProbabilityHorizon\x12#\n\x1fPROBABILITY_HORIZON_UNSPECIFIED\x10\x00\x12\"\n\x1ePROBABILITY_HORIZON_NEXT_EVENT\x10\x01\x12#\n\x1fPROBABILITY_HORIZON_WITHIN_DAYS\x10\x02*\x81\x01\n\x0bScoreStatus\x12\x1c\n\x18SCORE_STATUS_UNSPECIFIED\x10\x00\x12\x13\n\x0fSCORE_STATUS_OK\x10\x01\x12\x1d\n\x19SCORE_STATUS_UNKNOWN_ITEM\x10\x02\x12 \n\x1cSCORE_STATUS_NOT_IN_REVISION\x10\x03*^\n\x0cInterestView\x12\x1d\n\x19INTEREST_VIEW_UNSPECIFIED\x10\x00\x12\x17\n\x13INTEREST_VIEW_BASIC\x10\x01\x12\x16\n\x12INTEREST_VIEW_FULL\x10\x02\x32\x81\x02\n\x0fInterestService\x12\x43\n\x05Score\x12\x19.penchant.v1.ScoreRequest\x1a\x1a.penchant.v1.ScoreResponse\"\x03\x90\x02\x01\x12O\n\tRecommend\x12\x1d.penchant.v1.RecommendRequest\x1a\x1e.penchant.v1.RecommendResponse\"\x03\x90\x02\x01\x12X\n\x0cGetInterests\x12 .penchant.v1.GetInterestsRequest\x1a!.penchant.v1.GetInterestsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apenchant/v1/interest.proto\x12\x0bpenchant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18penchant/v1/common.proto\"\x9b\x01\n\x0cScoreRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05items\x18\x02 \x03(\t\x12\x1a\n\x12skip_contributions\x18\x03 \x01(\x08\x12\x30\n\x07horizon\x18\x04 \x01(\x0e\x32\x1f.penchant.v1.ProbabilityHorizon\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x12\n\nas_columns\x18\x06 \x01(\x08\"\x99\x01\n\tItemScore\x12\x0c\n\x04item\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.penchant.v1.ScoreStatus\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\x12\x30\n\rcontributions\x18\x05 \x03(\x0b\x32\x19.penchant.v1.Contribution\"a\n\x0cScoreColumns\x12*\n\x08statuses\x18\x01 \x03(\x0e\x32\x18.penchant.v1.ScoreStatus\x12\x0e\n\x06scores\x18\x02 \x03(\x01\x12\x15\n\rprobabilities\x18\x03 \x03(\x01\"\xf1\x02\n\rScoreResponse\x12&\n\x06scores\x18\x01 \x03(\x0b\x32\x16.penchant.v1.ItemScore\x12\x30\n\x07horizon\x18\x02 \x01(\x0e\x32\x1f.penchant.v1.ProbabilityHorizon\x12\x16\n\x0ehistory_events\x18\x03 \x01(\r\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rhistory_as_of\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0chorizon_days\x18\x07 \x01(\x01\x12\x0c\n\x04kind\x18\x08 \x01(\t\x12\x12\n\ncalibrated\x18\t \x01(\x08\x12*\n\x07\x63olumns\x18\n \x01(\x0b\x32\x19.penchant.v1.ScoreColumns\x12\x15\n\rhistory_stale\x18\x0b \x01(\x08\"\xb0\x01\n\x10RecommendRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\'\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.penchant.v1.ItemFilter\x12\x1a\n\x12skip_contributions\x18\x04 \x01(\x08\x12\x30\n\x07horizon\x18\x05 \x01(\x0e\x32\x1f.penchant.v1.ProbabilityHorizon\x12\x0c\n\x04kind\x18\x06 \x01(\t\"t\n\x0eRecommendation\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\x12\x30\n\rcontributions\x18\x04 \x03(\x0b\x32\x19.penchant.v1.Contribution\"\xcd\x02\n\x11RecommendResponse\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.penchant.v1.Recommendation\x12\x30\n\x07horizon\x18\x02 \x01(\x0e\x32\x1f.penchant.v1.ProbabilityHorizon\x12\x16\n\x0ehistory_events\x18\x03 \x01(\r\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rhistory_as_of\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0chorizon_days\x18\x07 \x01(\x01\x12\x0c\n\x04kind\x18\x08 \x01(\t\x12\x12\n\ncalibrated\x18\t \x01(\x08\x12\x15\n\rhistory_stale\x18\n \x01(\x08\"W\n\x13GetInterestsRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\'\n\x04view\x18\x03 \x01(\x0e\x32\x19.penchant.v1.InterestView\"\x89\x01\n\x0fInterestVectors\x12\x14\n\x0cvector_space\x18\x01 \x01(\t\x12%\n\x07vectors\x18\x02 \x01(\x0b\x32\x14.penchant.v1.Vectors\x12\x0f\n\x07weights\x18\x03 \x03(\x02\x12(\n\x05names\x18\x04 \x03(\x0b\x32\x19.penchant.v1.InterestName\"A\n\x0cInterestName\x12\x31\n\ncategories\x18\x01 \x03(\x0b\x32\x1d.penchant.v1.CategoryAffinity\"\x9e\x02\n\x14GetInterestsResponse\x12\x31\n\ncategories\x18\x01 \x03(\x0b\x32\x1d.penchant.v1.CategoryAffinity\x12/\n\tinterests\x18\x02 \x01(\x0b\x32\x1c.penchant.v1.InterestVectors\x12\x16\n\x0ehistory_events\x18\x03 \x01(\r\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rhistory_as_of\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rhistory_stale\x18\x07 \x01(\x08*\x82\x01\n\x12ProbabilityHorizon\x12#\n\x1fPROBABILITY_HORIZON_UNSPECIFIED\x10\x00\x12\"\n\x1ePROBABILITY_HORIZON_NEXT_EVENT\x10\x01\x12#\n\x1fPROBABILITY_HORIZON_WITHIN_DAYS\x10\x02*\x81\x01\n\x0bScoreStatus\x12\x1c\n\x18SCORE_STATUS_UNSPECIFIED\x10\x00\x12\x13\n\x0fSCORE_STATUS_OK\x10\x01\x12\x1d\n\x19SCORE_STATUS_UNKNOWN_ITEM\x10\x02\x12 \n\x1cSCORE_STATUS_NOT_IN_REVISION\x10\x03*^\n\x0cInterestView\x12\x1d\n\x19INTEREST_VIEW_UNSPECIFIED\x10\x00\x12\x17\n\x13INTEREST_VIEW_BASIC\x10\x01\x12\x16\n\x12INTEREST_VIEW_FULL\x10\x02\x32\x81\x02\n\x0fInterestService\x12\x43\n\x05Score\x12\x19.penchant.v1.ScoreRequest\x1a\x1a.penchant.v1.ScoreResponse\"\x03\x90\x02\x01\x12O\n\tRecommend\x12\x1d.penchant.v1.RecommendRequest\x1a\x1e.penchant.v1.RecommendResponse\"\x03\x90\x02\x01\x12X\n\x0cGetInterests\x12 .penchant.v1.GetInterestsRequest\x1a!.penchant.v1.GetInterestsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -29,12 +29,12 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_INTERESTSERVICE'].methods_by_name['Recommend']._serialized_options = b'\220\002\001'
   _globals['_INTERESTSERVICE'].methods_by_name['GetInterests']._options = None
   _globals['_INTERESTSERVICE'].methods_by_name['GetInterests']._serialized_options = b'\220\002\001'
-  _globals['_PROBABILITYHORIZON']._serialized_start=2037
-  _globals['_PROBABILITYHORIZON']._serialized_end=2167
-  _globals['_SCORESTATUS']._serialized_start=2170
-  _globals['_SCORESTATUS']._serialized_end=2299
-  _globals['_INTERESTVIEW']._serialized_start=2301
-  _globals['_INTERESTVIEW']._serialized_end=2395
+  _globals['_PROBABILITYHORIZON']._serialized_start=2106
+  _globals['_PROBABILITYHORIZON']._serialized_end=2236
+  _globals['_SCORESTATUS']._serialized_start=2239
+  _globals['_SCORESTATUS']._serialized_end=2368
+  _globals['_INTERESTVIEW']._serialized_start=2370
+  _globals['_INTERESTVIEW']._serialized_end=2464
   _globals['_SCOREREQUEST']._serialized_start=103
   _globals['_SCOREREQUEST']._serialized_end=258
   _globals['_ITEMSCORE']._serialized_start=261
@@ -42,21 +42,21 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_SCORECOLUMNS']._serialized_start=416
   _globals['_SCORECOLUMNS']._serialized_end=513
   _globals['_SCORERESPONSE']._serialized_start=516
-  _globals['_SCORERESPONSE']._serialized_end=862
-  _globals['_RECOMMENDREQUEST']._serialized_start=865
-  _globals['_RECOMMENDREQUEST']._serialized_end=1041
-  _globals['_RECOMMENDATION']._serialized_start=1043
-  _globals['_RECOMMENDATION']._serialized_end=1159
-  _globals['_RECOMMENDRESPONSE']._serialized_start=1162
-  _globals['_RECOMMENDRESPONSE']._serialized_end=1472
-  _globals['_GETINTERESTSREQUEST']._serialized_start=1474
-  _globals['_GETINTERESTSREQUEST']._serialized_end=1561
-  _globals['_INTERESTVECTORS']._serialized_start=1564
-  _globals['_INTERESTVECTORS']._serialized_end=1701
-  _globals['_INTERESTNAME']._serialized_start=1703
-  _globals['_INTERESTNAME']._serialized_end=1768
-  _globals['_GETINTERESTSRESPONSE']._serialized_start=1771
-  _globals['_GETINTERESTSRESPONSE']._serialized_end=2034
-  _globals['_INTERESTSERVICE']._serialized_start=2398
-  _globals['_INTERESTSERVICE']._serialized_end=2655
+  _globals['_SCORERESPONSE']._serialized_end=885
+  _globals['_RECOMMENDREQUEST']._serialized_start=888
+  _globals['_RECOMMENDREQUEST']._serialized_end=1064
+  _globals['_RECOMMENDATION']._serialized_start=1066
+  _globals['_RECOMMENDATION']._serialized_end=1182
+  _globals['_RECOMMENDRESPONSE']._serialized_start=1185
+  _globals['_RECOMMENDRESPONSE']._serialized_end=1518
+  _globals['_GETINTERESTSREQUEST']._serialized_start=1520
+  _globals['_GETINTERESTSREQUEST']._serialized_end=1607
+  _globals['_INTERESTVECTORS']._serialized_start=1610
+  _globals['_INTERESTVECTORS']._serialized_end=1747
+  _globals['_INTERESTNAME']._serialized_start=1749
+  _globals['_INTERESTNAME']._serialized_end=1814
+  _globals['_GETINTERESTSRESPONSE']._serialized_start=1817
+  _globals['_GETINTERESTSRESPONSE']._serialized_end=2103
+  _globals['_INTERESTSERVICE']._serialized_start=2467
+  _globals['_INTERESTSERVICE']._serialized_end=2724
 # @@protoc_insertion_point(module_scope)

@@ -231,6 +231,7 @@ class ScoreResponse(google.protobuf.message.Message):
     KIND_FIELD_NUMBER: builtins.int
     CALIBRATED_FIELD_NUMBER: builtins.int
     COLUMNS_FIELD_NUMBER: builtins.int
+    HISTORY_STALE_FIELD_NUMBER: builtins.int
     @property
     def scores(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ItemScore]:
         """One row per requested item, in the order of the request; empty where columns were asked for."""
@@ -261,6 +262,10 @@ class ScoreResponse(google.protobuf.message.Message):
     @property
     def columns(self) -> global___ScoreColumns:
         """Set where columns were asked for."""
+    history_stale: builtins.bool
+    """Whether the store did not answer, so that more may have happened than the answer is based on: what was last read of
+    the user, or popularity alone (`history_events` is 0) where nothing is at hand; `history_as_of` is then not set.
+    """
     def __init__(
         self,
         *,
@@ -274,9 +279,10 @@ class ScoreResponse(google.protobuf.message.Message):
         kind: builtins.str = ...,
         calibrated: builtins.bool = ...,
         columns: global___ScoreColumns | None = ...,
+        history_stale: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "columns", b"columns", "history_as_of", b"history_as_of"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "calibrated", b"calibrated", "columns", b"columns", "history_as_of", b"history_as_of", "history_events", b"history_events", "horizon", b"horizon", "horizon_days", b"horizon_days", "kind", b"kind", "model_version", b"model_version", "scores", b"scores"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "calibrated", b"calibrated", "columns", b"columns", "history_as_of", b"history_as_of", "history_events", b"history_events", "history_stale", b"history_stale", "horizon", b"horizon", "horizon_days", b"horizon_days", "kind", b"kind", "model_version", b"model_version", "scores", b"scores"]) -> None: ...
 
 global___ScoreResponse = ScoreResponse
 
@@ -366,6 +372,7 @@ class RecommendResponse(google.protobuf.message.Message):
     HORIZON_DAYS_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
     CALIBRATED_FIELD_NUMBER: builtins.int
+    HISTORY_STALE_FIELD_NUMBER: builtins.int
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Recommendation]:
         """The best items, highest score first; fewer than k only where the filter lets fewer through."""
@@ -391,6 +398,8 @@ class RecommendResponse(google.protobuf.message.Message):
     """As ScoreResponse.kind."""
     calibrated: builtins.bool
     """As ScoreResponse.calibrated."""
+    history_stale: builtins.bool
+    """As ScoreResponse.history_stale; what the user has seen is then known as far as the history at hand."""
     def __init__(
         self,
         *,
@@ -403,9 +412,10 @@ class RecommendResponse(google.protobuf.message.Message):
         horizon_days: builtins.float = ...,
         kind: builtins.str = ...,
         calibrated: builtins.bool = ...,
+        history_stale: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "history_as_of", b"history_as_of"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "calibrated", b"calibrated", "history_as_of", b"history_as_of", "history_events", b"history_events", "horizon", b"horizon", "horizon_days", b"horizon_days", "items", b"items", "kind", b"kind", "model_version", b"model_version"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "calibrated", b"calibrated", "history_as_of", b"history_as_of", "history_events", b"history_events", "history_stale", b"history_stale", "horizon", b"horizon", "horizon_days", b"horizon_days", "items", b"items", "kind", b"kind", "model_version", b"model_version"]) -> None: ...
 
 global___RecommendResponse = RecommendResponse
 
@@ -504,6 +514,7 @@ class GetInterestsResponse(google.protobuf.message.Message):
     MODEL_VERSION_FIELD_NUMBER: builtins.int
     AS_OF_FIELD_NUMBER: builtins.int
     HISTORY_AS_OF_FIELD_NUMBER: builtins.int
+    HISTORY_STALE_FIELD_NUMBER: builtins.int
     @property
     def categories(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[penchant.v1.common_pb2.CategoryAffinity]:
         """Categories that the user leans to, largest share of probability times log lift first, so that neither the merely
@@ -524,6 +535,8 @@ class GetInterestsResponse(google.protobuf.message.Message):
     @property
     def history_as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The user's own history knows events that occurred before this: the time of the call."""
+    history_stale: builtins.bool
+    """As ScoreResponse.history_stale."""
     def __init__(
         self,
         *,
@@ -533,8 +546,9 @@ class GetInterestsResponse(google.protobuf.message.Message):
         model_version: builtins.str = ...,
         as_of: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         history_as_of: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        history_stale: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "history_as_of", b"history_as_of", "interests", b"interests"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "categories", b"categories", "history_as_of", b"history_as_of", "history_events", b"history_events", "interests", b"interests", "model_version", b"model_version"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["as_of", b"as_of", "categories", b"categories", "history_as_of", b"history_as_of", "history_events", b"history_events", "history_stale", b"history_stale", "interests", b"interests", "model_version", b"model_version"]) -> None: ...
 
 global___GetInterestsResponse = GetInterestsResponse

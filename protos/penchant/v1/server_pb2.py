@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18penchant/v1/server.proto\x12\x0bpenchant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x02\n\x06Limits\x12\r\n\x05max_k\x18\x01 \x01(\r\x12\x17\n\x0fmax_score_items\x18\x02 \x01(\r\x12\x12\n\nmax_events\x18\x03 \x01(\r\x12\x13\n\x0bmax_upserts\x18\x04 \x01(\r\x12\x19\n\x11max_embedding_ids\x18\x05 \x01(\r\x12\x18\n\x10max_assign_users\x18\x06 \x01(\r\x12\x15\n\rmax_page_size\x18\x07 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\r\x12\x14\n\x0cmax_id_bytes\x18\t \x01(\r\x12\"\n\x1amax_unacknowledged_batches\x18\n \x01(\r\x12\x13\n\x0bmax_streams\x18\x0b \x01(\r\"<\n\x0bServedLabel\x12\r\n\x05label\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\"\x16\n\x14GetServerInfoRequest\"\xc3\x02\n\x15GetServerInfoResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cvector_space\x18\x05 \x01(\t\x12\x0b\n\x03\x64im\x18\x06 \x01(\r\x12#\n\x06limits\x18\x07 \x01(\x0b\x32\x13.penchant.v1.Limits\x12\x17\n\x0fschema_revision\x18\x08 \x01(\t\x12\'\n\x03now\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x06labels\x18\n \x03(\x0b\x32\x18.penchant.v1.ServedLabel\x12\x0f\n\x07problem\x18\x0b \x01(\t2l\n\rServerService\x12[\n\rGetServerInfo\x12!.penchant.v1.GetServerInfoRequest\x1a\".penchant.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18penchant/v1/server.proto\x12\x0bpenchant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x04\n\x06Limits\x12\r\n\x05max_k\x18\x01 \x01(\r\x12\x17\n\x0fmax_score_items\x18\x02 \x01(\r\x12\x12\n\nmax_events\x18\x03 \x01(\r\x12\x13\n\x0bmax_upserts\x18\x04 \x01(\r\x12\x19\n\x11max_embedding_ids\x18\x05 \x01(\r\x12\x18\n\x10max_assign_users\x18\x06 \x01(\r\x12\x15\n\rmax_page_size\x18\x07 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\r\x12\x14\n\x0cmax_id_bytes\x18\t \x01(\r\x12\"\n\x1amax_unacknowledged_batches\x18\n \x01(\r\x12\x13\n\x0bmax_streams\x18\x0b \x01(\r\x12\x18\n\x10max_batch_number\x18\x0c \x01(\x04\x12\x1d\n\x15max_filter_categories\x18\r \x01(\r\x12\x18\n\x10max_filter_items\x18\x0e \x01(\r\x12\x1b\n\x13max_item_categories\x18\x0f \x01(\r\x12\x16\n\x0emax_name_bytes\x18\x10 \x01(\r\x12\x16\n\x0emax_json_bytes\x18\x11 \x01(\r\x12\x1b\n\x13max_item_json_bytes\x18\x12 \x01(\r\x12\x1c\n\x14max_models_page_size\x18\x13 \x01(\r\x12\x1a\n\x12max_history_events\x18\x14 \x01(\r\x12\x11\n\tdefault_k\x18\x15 \x01(\r\x12\x1b\n\x13\x64\x65\x66\x61ult_deadline_ms\x18\x16 \x01(\r\"<\n\x0bServedLabel\x12\r\n\x05label\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\"\x16\n\x14GetServerInfoRequest\"\xc3\x02\n\x15GetServerInfoResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cvector_space\x18\x05 \x01(\t\x12\x0b\n\x03\x64im\x18\x06 \x01(\r\x12#\n\x06limits\x18\x07 \x01(\x0b\x32\x13.penchant.v1.Limits\x12\x17\n\x0fschema_revision\x18\x08 \x01(\t\x12\'\n\x03now\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x06labels\x18\n \x03(\x0b\x32\x18.penchant.v1.ServedLabel\x12\x0f\n\x07problem\x18\x0b \x01(\t2l\n\rServerService\x12[\n\rGetServerInfo\x12!.penchant.v1.GetServerInfoRequest\x1a\".penchant.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -25,13 +25,13 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._options = None
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\220\002\001'
   _globals['_LIMITS']._serialized_start=75
-  _globals['_LIMITS']._serialized_end=346
-  _globals['_SERVEDLABEL']._serialized_start=348
-  _globals['_SERVEDLABEL']._serialized_end=408
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=410
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=432
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=435
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=758
-  _globals['_SERVERSERVICE']._serialized_start=760
-  _globals['_SERVERSERVICE']._serialized_end=868
+  _globals['_LIMITS']._serialized_end=641
+  _globals['_SERVEDLABEL']._serialized_start=643
+  _globals['_SERVEDLABEL']._serialized_end=703
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=705
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=727
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=730
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=1053
+  _globals['_SERVERSERVICE']._serialized_start=1055
+  _globals['_SERVERSERVICE']._serialized_end=1163
 # @@protoc_insertion_point(module_scope)

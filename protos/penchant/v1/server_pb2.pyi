@@ -34,6 +34,17 @@ class Limits(google.protobuf.message.Message):
     MAX_ID_BYTES_FIELD_NUMBER: builtins.int
     MAX_UNACKNOWLEDGED_BATCHES_FIELD_NUMBER: builtins.int
     MAX_STREAMS_FIELD_NUMBER: builtins.int
+    MAX_BATCH_NUMBER_FIELD_NUMBER: builtins.int
+    MAX_FILTER_CATEGORIES_FIELD_NUMBER: builtins.int
+    MAX_FILTER_ITEMS_FIELD_NUMBER: builtins.int
+    MAX_ITEM_CATEGORIES_FIELD_NUMBER: builtins.int
+    MAX_NAME_BYTES_FIELD_NUMBER: builtins.int
+    MAX_JSON_BYTES_FIELD_NUMBER: builtins.int
+    MAX_ITEM_JSON_BYTES_FIELD_NUMBER: builtins.int
+    MAX_MODELS_PAGE_SIZE_FIELD_NUMBER: builtins.int
+    MAX_HISTORY_EVENTS_FIELD_NUMBER: builtins.int
+    DEFAULT_K_FIELD_NUMBER: builtins.int
+    DEFAULT_DEADLINE_MS_FIELD_NUMBER: builtins.int
     max_k: builtins.int
     """Largest k of Recommend, GetInterests and FindSimilar."""
     max_score_items: builtins.int
@@ -47,7 +58,7 @@ class Limits(google.protobuf.message.Message):
     max_assign_users: builtins.int
     """Users per AssignSegments."""
     max_page_size: builtins.int
-    """Largest page_size of the lists; a larger one is taken as this, of ListModels as 100."""
+    """Largest page_size of the lists; a larger one is taken as this, of ListModels as max_models_page_size."""
     max_message_bytes: builtins.int
     """Bytes per message, in either direction."""
     max_id_bytes: builtins.int
@@ -58,6 +69,30 @@ class Limits(google.protobuf.message.Message):
     """
     max_streams: builtins.int
     """Streams of StreamEvents per server at once."""
+    max_batch_number: builtins.int
+    """Largest StreamEventsRequest.batch. This field and all below are 0 on a server that is older than they."""
+    max_filter_categories: builtins.int
+    """Categories per list of an ItemFilter."""
+    max_filter_items: builtins.int
+    """Items per ItemFilter."""
+    max_item_categories: builtins.int
+    """Categories per item."""
+    max_name_bytes: builtins.int
+    """Bytes per name and per reason of an activation, in UTF-8."""
+    max_json_bytes: builtins.int
+    """Bytes per context of an event and per attributes of a user, written as JSON."""
+    max_item_json_bytes: builtins.int
+    """Bytes per attributes of an item, written as JSON."""
+    max_models_page_size: builtins.int
+    """Largest page_size of ListModels; a larger one is taken as this."""
+    max_history_events: builtins.int
+    """Newest events per user that an answer is based on."""
+    default_k: builtins.int
+    """What a k of 0 means."""
+    default_deadline_ms: builtins.int
+    """Milliseconds that a call with one answer gets where its caller sets no deadline, 1 or more; then DEADLINE_EXCEEDED.
+    Streams have none: they end with their caller.
+    """
     def __init__(
         self,
         *,
@@ -72,8 +107,19 @@ class Limits(google.protobuf.message.Message):
         max_id_bytes: builtins.int = ...,
         max_unacknowledged_batches: builtins.int = ...,
         max_streams: builtins.int = ...,
+        max_batch_number: builtins.int = ...,
+        max_filter_categories: builtins.int = ...,
+        max_filter_items: builtins.int = ...,
+        max_item_categories: builtins.int = ...,
+        max_name_bytes: builtins.int = ...,
+        max_json_bytes: builtins.int = ...,
+        max_item_json_bytes: builtins.int = ...,
+        max_models_page_size: builtins.int = ...,
+        max_history_events: builtins.int = ...,
+        default_k: builtins.int = ...,
+        default_deadline_ms: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing_extensions.Literal["max_assign_users", b"max_assign_users", "max_embedding_ids", b"max_embedding_ids", "max_events", b"max_events", "max_id_bytes", b"max_id_bytes", "max_k", b"max_k", "max_message_bytes", b"max_message_bytes", "max_page_size", b"max_page_size", "max_score_items", b"max_score_items", "max_streams", b"max_streams", "max_unacknowledged_batches", b"max_unacknowledged_batches", "max_upserts", b"max_upserts"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["default_deadline_ms", b"default_deadline_ms", "default_k", b"default_k", "max_assign_users", b"max_assign_users", "max_batch_number", b"max_batch_number", "max_embedding_ids", b"max_embedding_ids", "max_events", b"max_events", "max_filter_categories", b"max_filter_categories", "max_filter_items", b"max_filter_items", "max_history_events", b"max_history_events", "max_id_bytes", b"max_id_bytes", "max_item_categories", b"max_item_categories", "max_item_json_bytes", b"max_item_json_bytes", "max_json_bytes", b"max_json_bytes", "max_k", b"max_k", "max_message_bytes", b"max_message_bytes", "max_models_page_size", b"max_models_page_size", "max_name_bytes", b"max_name_bytes", "max_page_size", b"max_page_size", "max_score_items", b"max_score_items", "max_streams", b"max_streams", "max_unacknowledged_batches", b"max_unacknowledged_batches", "max_upserts", b"max_upserts"]) -> None: ...
 
 global___Limits = Limits
 
