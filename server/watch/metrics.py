@@ -3,10 +3,10 @@
 Labels are few and their values come from our own code, never from a caller; no metric names a user or an item. A method
 keeps its label children at hand, for looking them up costs more than counting.
 
-All of it is of one process. Several workers on one machine would each serve their own address, the next ports after
-the first, and be scraped as instances of one job, told apart by Prometheus' own `instance` label. The client library's
-multiprocess mode (files shared by workers, added up at each scrape) would lose what is read at the time of a scrape
-(state.py) and the process metrics, and could not say which worker is stuck.
+All of it is of one process. Workers each have a port of their own and are scraped as instances of one job, told apart
+by Prometheus' own `instance` label. The client library's multiprocess mode (files shared by workers, added up at each
+scrape) would lose what is read at the time of a scrape (state.py) and the process metrics, and could not say which
+worker is stuck.
 """
 
 from collections.abc import Callable, Sequence

@@ -18,7 +18,8 @@ from server.watch.calls import Calls
 from server.watch.threads import ContextThreads
 from tests.server.in_a_loop import in_a_loop
 
-METHOD = "/penchant.test.Service/Ask"
+SERVICE, NAME = "penchant.v1.ServerService", "GetServerInfo"
+"""Stand-ins answer for it: only methods that there are have a scope."""
 
 
 class Seen:
@@ -42,14 +43,15 @@ async def serving(answer: Any, calls: Calls, *, streams: bool = False) -> AsyncI
     with ContextThreads(2) as threads:
         rpcs: Any = Rpcs(threads, calls)
         handler = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
-        made = grpc.method_handlers_generic_handler("penchant.test.Service", {"Ask": handler(answer)})
+        made = grpc.method_handlers_generic_handler(SERVICE, {NAME: handler(answer)})
         rpcs.add_generic_rpc_handlers((made,))
         server = grpc.aio.server(handlers=[rpcs])
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                ask: Any = channel.unary_stream(METHOD) if streams else channel.unary_unary(METHOD)
+                method = f"/{SERVICE}/{NAME}"
+                ask: Any = channel.unary_stream(method) if streams else channel.unary_unary(method)
                 yield ask
         finally:
             await server.stop(0)
