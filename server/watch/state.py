@@ -74,7 +74,7 @@ class State(Collector):
         yield _time("penchant_model_published_timestamp_seconds", "When the revision was published.", published_us)
         yield _gauge(
             "penchant_model_reload_problem",
-            "1 where the active revision is not the one that answers, else 0.",
+            "1 where a revision that should answer could not be loaded, else 0.",
             bool(self._models.problem),
         )
 
