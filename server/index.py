@@ -67,6 +67,8 @@ class CellIndex:
         self._cells = cells
         length = np.maximum(np.linalg.norm(cells.center, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         self._directions = cells.center / length
+        if len(vectors):  # the loop is compiled at its first call, for which nobody should have to wait
+            self.search(vectors[:1], 1)
 
     def search(
         self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None

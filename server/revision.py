@@ -50,7 +50,7 @@ def load_revision(path: Path) -> Revision:
     pairs = np.stack([table.row, table.col]).astype(np.int32)
     ancestors = ancestors_matrix(pairs, artifact.category_parent, len(artifact.items))
     n_users, interests, dim = artifact.user_vectors.shape
-    fast = FastMixture.of(artifact.mixture, now_us())
+    fast = FastMixture.of(artifact.mixture, now_us(), artifact.cells)
     return Revision(
         artifact=artifact,
         fast=fast,

@@ -10,6 +10,7 @@ artifacts/m7.12/       manifest.json and what was rebuilt from the events of its
     pace.npy  novelty.npy [1]  ranker.json  ranker/*.npy   the last two only where there is a ranker
     segments.json  segment_*.npy
     calibration.json                                 only where probabilities were calibrated
+    cells/*.npy                                      only where items are too many to be looked at whole
 """
 
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from training.artifact_manifest import (
 from training.aversion import NEAR, NEAR_DISLIKES, OWN
 from training.calibration import Calibration, read_calibration
 from training.config import NetConfig
+from training.fast.cells import Cells, read_cells
 from training.gate import Gate, read_gate
 from training.memories import Memory, read_memories
 from training.mixture import Mixture, ranker_features, sources_of
@@ -84,6 +86,7 @@ class Artifact:
     novelty: float
     segments: Segments
     calibration: Calibration
+    cells: Cells | None
 
     @property
     def version(self) -> str:
@@ -173,6 +176,7 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
         novelty=_read_novelty(path / "novelty.npy"),
         segments=read_segments(path, dim, n_users),
         calibration=read_calibration(path),
+        cells=read_cells(path, n_items, dim),
     )
 
 

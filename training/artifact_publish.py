@@ -31,6 +31,7 @@ from training.artifact_manifest import (
 )
 from training.calibration import Calibration, write_calibration
 from training.code_revision import git_revision
+from training.fast.cells import Cells, write_cells
 from training.gate import Gate, write_gate
 from training.memories import Memory, write_memories
 from training.ranker import Ranker, write_ranker
@@ -68,6 +69,7 @@ class Revision:
     config: dict[str, Any]
     metrics: dict[str, float]
     calibration: Calibration = field(default_factory=Calibration)
+    cells: Cells | None = None
 
 
 def publish_model(root: Path, model: int, weights: dict[str, torch.Tensor], config: dict[str, Any]) -> Path:
@@ -162,6 +164,8 @@ def _write_content(folder: Path, r: Revision) -> None:
     write_array(folder / "novelty.npy", np.array([r.novelty]))
     write_calibration(folder, r.calibration)
     write_segments(folder, r.segments)
+    if r.cells is not None:
+        write_cells(folder, r.cells)
 
 
 _MANIFEST_FIELDS = ("kinds", "as_of", "known_at", "snapshot_hash", "vector_space", "config", "metrics")

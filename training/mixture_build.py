@@ -28,6 +28,7 @@ from training.artifact_manifest import KindEntry
 from training.artifact_publish import Revision
 from training.aversion import NEAR
 from training.calibration import Calibration
+from training.fast.cells import WHOLE, cells_of
 from training.gate import Gate
 from training.interest_weights import supported
 from training.memories import Memory
@@ -139,7 +140,7 @@ def revision_of(
     stage: Stage = lambda _: None,
 ) -> Revision:
     """Everything that a revision's folder holds. A model without segments gets them found here."""
-    histories = histories_of(snapshot)
+    histories, net = histories_of(snapshot), mixture.net
     stage("user vectors")
     users, weights = supported(mixture.net.users(histories), mixture.net.vectors, histories)
     stage("segments")
@@ -168,6 +169,7 @@ def revision_of(
         pace=mixture.facts.pace,
         novelty=novelty(mixture.facts.pace, snapshot.item_exists),
         calibration=model.calibration,
+        cells=None if len(snapshot.items) <= WHOLE else cells_of(net.vectors, net.prior, net.temperature, few=WHOLE),
         segments=segments,
         kinds=model.kinds,
         as_of=snapshot.as_of,

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from graph.storage.errors import ArtifactError, ConflictError
 from training.artifact import load_artifact
 from training.artifact_manifest import file_entry, read_manifest, write_manifest
 from training.artifact_publish import Revision, publish_model, publish_revision
+from training.fast.cells import Cells, cells_of, read_cells, write_cells
 from training.gate import Gate
 from training.memories import ItemToItem, Repeats
 from training.ranker import Ranker
@@ -95,6 +97,35 @@ def test_comes_back_as_it_was(published: Path) -> None:
     np.testing.assert_array_equal(read.neighbours.toarray(), written.neighbours.toarray())
     assert artifact.segments.segments == expected.segments.segments
     assert artifact.segments.members_of(0)[0].tolist() == [2, 0]
+
+
+def test_cells_come_back_as_they_were_and_no_others(tmp_path: Path) -> None:
+    """They are looked into by compiled loops, which check nothing."""
+    random = np.random.default_rng(1)
+
+    def vectors(*shape: int) -> Any:
+        return random.normal(size=shape).astype(np.float32)
+
+    publish_model(tmp_path, 1, {"w": torch.ones(2)}, {"dim": DIM})
+    expected = cells_of(vectors(ITEMS, DIM), vectors(ITEMS), 7.0, few=1)
+    path = publish_revision(tmp_path, 1, 12, a_revision(cells=expected))
+    found = load_artifact(path).cells
+    assert found is not None
+    for field in fields(Cells):
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name))
+    assert load_artifact(publish_revision(tmp_path, 1, 13, a_revision())).cells is None
+    for name, wrong, said in (
+        ("item", np.zeros(ITEMS, np.int32), "does not hold each item once"),
+        ("item", np.full(ITEMS, ITEMS, np.int32), "names items that the revision does not have"),
+        ("offsets", expected.offsets[::-1], "does not begin with 0, or falls"),
+        ("offsets", np.zeros_like(expected.offsets), "does not end with the last item"),
+        ("center", vectors(len(expected.center), DIM + 1), "has shape"),
+    ):
+        folder = tmp_path / name
+        changes: dict[str, Any] = {name: wrong}
+        write_cells(folder, replace(expected, **changes))
+        with pytest.raises(ArtifactError, match=said):
+            read_cells(folder, ITEMS, DIM)
 
 
 def test_arrays_are_mapped_and_cannot_be_written(published: Path) -> None:

@@ -14,7 +14,7 @@ from graph.memories.incidence import users_by_items
 from graph.memories.recall import history_weights
 from graph.ranges import offsets_of
 from training.aversion import Dislikes, left_of, mass_left, who_dislikes
-from training.fast.cells import Cells, cells_of
+from training.fast.cells import WHOLE, Cells, cells_of
 from training.fast.look import Looks, Scratch, Seen, look, scratch_for, tilt
 from training.fast.say import Others, say
 from training.fast.tables import Tables, pace_at, tables_of
@@ -23,9 +23,8 @@ from training.mixture import Mixture
 from training.ranker_features import HAD, LAST_EVENTS, NEW, in_last_step
 from training.recency import NEWEST
 
-CANDIDATES = 6_000
-"""Of one user at most: the strongest of two looks, and a history of 2,000 events. A catalog that is no larger is looked
-at whole."""
+CANDIDATES = WHOLE
+"""Of one user at most: room for the strongest of two looks, and a history of 2,000 events."""
 STRONGEST = 400
 """Items of the net, and of memories and popularity together, that become candidates, beside those of the history."""
 BATCH = 32
@@ -87,11 +86,17 @@ class FastMixture:
 
     @classmethod
     def of(
-        cls, mixture: Mixture, now_us: int, *, capacity: int = CANDIDATES, strongest: int = STRONGEST
+        cls,
+        mixture: Mixture,
+        now_us: int,
+        cells: Cells | None = None,
+        *,
+        capacity: int = CANDIDATES,
+        strongest: int = STRONGEST,
     ) -> "FastMixture":
-        """`now_us`: the moment as of which items' sales are counted."""
+        """`now_us`: the moment as of which items' sales are counted; `cells`: the net's, where they are known."""
         net = mixture.net
-        cells = cells_of(net.vectors, net.prior, net.temperature, few=capacity)
+        cells = cells or cells_of(net.vectors, net.prior, net.temperature, few=capacity)
         fast = cls(mixture, cells, tables_of(mixture, cells, now_us), capacity, strongest)
         # Loops are compiled at their first call, and nobody who asks should have to wait for it.
         nobody = histories_from_arrays([], [], [], n_users=1, n_items=len(mixture.popularity))

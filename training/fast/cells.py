@@ -8,13 +8,21 @@ are taken at their estimate. Cells are those of spherical k-means (inverted file
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import faiss
 import numpy as np
 
 from graph.arrays import Float32s, Int32s, Int64s
 from graph.ranges import offsets_of
+from training.artifact_arrays import read_array, read_starts, write_array
+from training.artifact_manifest import broken
+from training.fast.compiled import sealed
 
+FOLDER = "cells"
+
+WHOLE = 6_000
+"""A catalog of no more items is one cell, which is looked at whole."""
 CELLS_PER_ROOT = 4.0
 """1,058 cells of 66 items at 70,000 items, 4,000 of 250 at a million."""
 ROUNDS = 8
@@ -39,6 +47,43 @@ class Cells:
     temperature: np.float32
 
 
+def write_cells(folder: Path, cells: Cells) -> None:
+    """`cells/*.npy`: what would take k-means at every start, and memory in every process."""
+    for name in ("item", "offsets", "vectors", "prior", "center", "log_mass", "temperature"):
+        write_array(folder / FOLDER / f"{name}.npy", np.atleast_1d(getattr(cells, name)))
+
+
+def read_cells(folder: Path, n_items: int, dim: int) -> Cells | None:
+    """None for a revision without any: one of a small catalog, or of an older version. Raises ArtifactError."""
+    if not (folder / FOLDER).is_dir():
+        return None
+
+    def path(name: str) -> Path:
+        return folder / FOLDER / f"{name}.npy"
+
+    item = read_array(path("item"), shape=(n_items,), kinds="i")
+    place = np.full(n_items, -1, np.int32)
+    if len(item) and not 0 <= item.min() <= item.max() < n_items:
+        raise broken(path("item"), "names items that the revision does not have")
+    place[item] = np.arange(n_items, dtype=np.int32)
+    if (place < 0).any():
+        raise broken(path("item"), "does not hold each item once")
+    center = read_array(path("center"), shape=(None, dim), kinds="f")
+    offsets = read_starts(path("offsets"), len(center))
+    if offsets[-1] != n_items:
+        raise broken(path("offsets"), "does not end with the last item")
+    return Cells(
+        item=sealed(item),
+        place=sealed(place),
+        offsets=sealed(offsets),
+        vectors=sealed(read_array(path("vectors"), shape=(n_items, dim), kinds="f")),
+        prior=sealed(read_array(path("prior"), shape=(n_items,), kinds="f")),
+        center=center,
+        log_mass=read_array(path("log_mass"), shape=(len(center),), kinds="f"),
+        temperature=np.float32(read_array(path("temperature"), shape=(1,), kinds="f")[0]),
+    )
+
+
 def cells_of(vectors: Float32s, prior: Float32s | None, temperature: float, *, few: int) -> Cells:
     """`vectors` [V, dim], unit length or zero; `prior` [V], added to the logits; `temperature` τ.
 
@@ -58,11 +103,11 @@ def cells_of(vectors: Float32s, prior: Float32s | None, temperature: float, *, f
     place = np.empty(n_items, np.int32)
     place[order] = np.arange(n_items, dtype=np.int32)
     return Cells(
-        item=order.astype(np.int32),
-        place=place,
-        offsets=offsets_of(np.bincount(cell, minlength=n_cells)),
-        vectors=np.ascontiguousarray(vectors[order], np.float32),
-        prior=prior[order].astype(np.float32),
+        item=sealed(order.astype(np.int32)),
+        place=sealed(place),
+        offsets=sealed(offsets_of(np.bincount(cell, minlength=n_cells))),
+        vectors=sealed(vectors[order].astype(np.float32)),
+        prior=sealed(prior[order].astype(np.float32)),
         center=mean.astype(np.float32),
         log_mass=(np.log(np.maximum(mass, 1e-30)) + temperature**2 * variance / 2).astype(np.float32),
         temperature=np.float32(temperature),
@@ -71,7 +116,7 @@ def cells_of(vectors: Float32s, prior: Float32s | None, temperature: float, *, f
 
 def _nearest_centers(vectors: Float32s) -> Int64s:
     """[V]: the cell of each item, none of them empty."""
-    n_cells = round(CELLS_PER_ROOT * np.sqrt(len(vectors)))
+    n_cells = min(round(CELLS_PER_ROOT * np.sqrt(len(vectors))), len(vectors))
     options = {"spherical": True, "seed": 0, "min_points_per_centroid": 1, "max_points_per_centroid": TRAINED_ON}
     means = faiss.Kmeans(vectors.shape[1], n_cells, niter=ROUNDS, **options)
     means.train(np.ascontiguousarray(vectors))

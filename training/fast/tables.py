@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from graph.arrays import Float32s, Float64s, Int32s, Int64s
 from training.fast.cells import Cells
+from training.fast.compiled import sealed
 from training.memories import ItemToItem
 from training.mixture import Mixture
 from training.ranker_features import sales
@@ -85,16 +86,10 @@ def pace_at(mixture: Mixture, now_us: int) -> Float32s:
 def _part(memory: ItemToItem | None, name: str, dtype: DTypeLike) -> NDArray[Any]:
     """All alike in what may be done with them: a compiled loop takes a tuple of one type alone."""
     array = np.zeros(1) if memory is None else np.asarray(getattr(memory.neighbours, name))
-    return _sealed(array.astype(dtype, copy=False))
+    return sealed(array.astype(dtype, copy=False))
 
 
 def _boost(memory: ItemToItem | None) -> Float32s:
     if memory is None or not memory.trend_power:
-        return _sealed(np.zeros(0, np.float32))
-    return _sealed(memory.trend ** np.float32(memory.trend_power))
-
-
-def _sealed(array: NDArray[Any]) -> NDArray[Any]:
-    sealed: NDArray[Any] = np.ascontiguousarray(array).view()
-    sealed.flags.writeable = False
-    return sealed
+        return sealed(np.zeros(0, np.float32))
+    return sealed(memory.trend ** np.float32(memory.trend_power))
