@@ -8,4 +8,6 @@ closed.py    a closed loop: so many callers, each asks again as soon as it has i
 questions.py what is asked of penchant's server
 open.py      an open loop: calls that come when they come
 endurance.py minutes at 70 % of the capacity, and what happens at 200 % (a command of its own)
+memory.py    what workers take that share a model (a command of its own)
+scale.py     a million items beside 70,000 (a command of its own)
 """
