@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from graph.arrays import Bools, Float32s, Float64s, Int32s, Int64s
@@ -257,9 +256,7 @@ class Engine:
 
     def exportable(self, kind: Literal["item", "category"]) -> Int64s:
         """Indices of what has a vector, in the order of the external ids' UTF-8 bytes."""
-        order = pc.sort_indices(self.ids(kind).external.cast("binary")).to_numpy()
-        has_vector = np.asarray(self.vectors(kind).any(axis=1))
-        return np.asarray(order[has_vector[order]], np.int64)
+        return self.revision.item_order if kind == "item" else self.revision.category_order
 
     def vectors(self, kind: Literal["item", "category"]) -> Float32s:
         artifact = self.revision.artifact

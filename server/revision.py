@@ -5,9 +5,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
+from graph.arrays import Float32s, Int64s
+from graph.ids import IdMap
 from graph.storage.times import now_us
 from graph.taxonomy import ancestors_matrix
 from server.index import Index, make_index
@@ -38,9 +41,25 @@ class Revision:
         return self.artifact.version
 
     @cached_property
+    def item_order(self) -> Int64s:
+        """Items that have a vector, in the order of their external ids' UTF-8 bytes."""
+        return _in_order(self.artifact.items, self.artifact.item_vectors)
+
+    @cached_property
+    def category_order(self) -> Int64s:
+        """The same of categories."""
+        return _in_order(self.artifact.categories, self.artifact.category_vectors)
+
+    @cached_property
     def population_share(self) -> NDArray[np.float64]:
         """Share of the popular distribution on each category and below it, [C]."""
         return np.asarray(self.artifact.popularity @ self.ancestors, np.float64)
+
+
+def _in_order(ids: IdMap, vectors: Float32s) -> Int64s:
+    order = pc.sort_indices(ids.external.cast("binary")).to_numpy()
+    has_vector = np.asarray(vectors.any(axis=1))
+    return np.asarray(order[has_vector[order]], np.int64)
 
 
 def load_revision(path: Path) -> Revision:

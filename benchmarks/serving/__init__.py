@@ -10,4 +10,5 @@ open.py      an open loop: calls that come when they come
 endurance.py minutes at 70 % of the capacity, and what happens at 200 % (a command of its own)
 memory.py    what workers take that share a model (a command of its own)
 scale.py     a million items beside 70,000 (a command of its own)
+export.py    an export of all vectors beside a bare stream (a command of its own)
 """

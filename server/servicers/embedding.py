@@ -1,6 +1,7 @@
 """EmbeddingService: the net's vectors, a few by name or all as a stream that can be resumed."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -163,14 +164,15 @@ def _begin(engine: Engine, kind: Literal["user", "item", "category"]) -> Place:
 
 def _of_revision(engine: Engine, kind: Literal["item", "category"], last: str, rows: int) -> Iterator[Part]:
     """Vectors of the revision, `rows` at a time, ids above `last` in the order of their UTF-8 bytes."""
-    vectors, order = engine.vectors(kind), engine.exportable(kind)
-    ids = engine.ids(kind).externals_of(order)
-    start = 0
-    if last:
-        start = next((n for n, value in enumerate(ids) if value.encode() > last.encode()), len(ids))
-    for begin in range(start, len(ids), rows):
-        end = begin + rows
-        yield Part(ids[begin:end], np.asarray(vectors[order[begin:end]]), [], [])
+    vectors, order, ids = np.asarray(engine.vectors(kind)), engine.exportable(kind), engine.ids(kind)
+
+    def name(index: np.int64) -> bytes:
+        return ids.externals_of(np.array([index]))[0].encode()
+
+    start = bisect_right(order, last.encode(), key=name) if last else 0
+    for begin in range(start, len(order), rows):
+        part = order[begin : begin + rows]
+        yield Part(ids.externals_of(part), vectors.take(part, axis=0), [], [])
 
 
 def _of_users(engine: Engine, place: Place, rows: int) -> Iterator[Part | None]:
