@@ -90,7 +90,7 @@ class Replay:
     def _arg(self, step: dockerfile.Command) -> None:
         name, _, default = step.value[0].partition("=")
         into = self.stage.arguments if self._stages else self._globals
-        if name in self._given or default:
+        if name in self._given or "=" in step.value[0]:
             into[name] = self._given.get(name, default)
 
     def _from(self, step: dockerfile.Command) -> None:

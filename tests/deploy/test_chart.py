@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 
 from graph.storage.settings import Settings
-from tests.deploy.conftest import CHART, EVERYTHING, NOTHING, Manifests, Render, pods
+from tests.deploy.conftest import CHART, EVERYTHING, GUARDED, NOTHING, Manifests, Render, pods
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(180)]
 OLDEST, NEWEST = "1.30", "1.37"
@@ -25,7 +25,7 @@ def test_its_linter_finds_nothing(helm: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("changes", ["", EVERYTHING, NOTHING], ids=["as it is", "everything", "the least"])
+@pytest.mark.parametrize("changes", [GUARDED, EVERYTHING, NOTHING], ids=["as it is", "everything", "the least"])
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_kubernetes_takes_what_it_renders(render: Render, changes: str, version: str) -> None:
     manifests = render(changes, version)
@@ -39,18 +39,26 @@ def test_kubernetes_takes_what_it_renders(render: Render, changes: str, version:
     assert kinds & jobs == (set() if changes == NOTHING else jobs)
 
 
-@pytest.mark.parametrize("changes", ["", EVERYTHING], ids=["as it is", "everything"])
+@pytest.mark.parametrize("changes", [GUARDED, EVERYTHING], ids=["as it is", "everything"])
 def test_the_settings_file_is_one(render: Render, changes: str, tmp_path: Path) -> None:
     (settings,) = of_kind(render(changes), "ConfigMap")
     file = tmp_path / "penchant.toml"
     file.write_text(settings["data"]["penchant.toml"])
     known = Settings(config=file)
-    assert known.grace_s == (2.5 if changes else 10)
-    assert "threads" in tomllib.loads(file.read_text()) if changes else known.threads == 0
+    assert known.grace_s == (2.5 if changes == EVERYTHING else 10)
+    assert ("threads" in tomllib.loads(file.read_text())) == (changes == EVERYTHING)
 
 
 @pytest.mark.parametrize(
-    "changes", ['settings={"listen":"0.0.0.0:1"}', 'settings={"Grace":1}', "replicas=0", 'image={"tga":"1"}']
+    "changes",
+    [
+        'settings={"listen":"0.0.0.0:1"}',
+        'settings={"insecure":true}',
+        'settings={"Grace":1}',
+        "replicas=0",
+        "workers=0",
+        'image={"tga":"1"}',
+    ],
 )
 def test_values_that_mean_nothing_are_refused(helm: Path, changes: str) -> None:
     run = subprocess.run(
@@ -58,6 +66,29 @@ def test_values_that_mean_nothing_are_refused(helm: Path, changes: str) -> None:
     )
     assert run.returncode != 0
     assert "schema" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "what_to_set"),
+    [
+        ("replicas=2", "set tls.secretName, and auth.keysSecretName"),
+        ('tls.secretName="tls"', "set tls.secretName, and auth.keysSecretName"),
+        ('auth.keysSecretName="keys"', "set tls.secretName, and auth.keysSecretName"),
+        ('insecure=true,tls.clientCa="ca.crt"', "tls.secretName, which is not set"),
+        ('insecure=true,auth.jwt.configMapName="jwks"', "set auth.jwt.issuer, auth.jwt.audience"),
+        ('insecure=true,auth.jwt.audience="shop"', "auth.jwt.configMapName or auth.jwt.secretName"),
+        ('insecure=true,auth.jwt={"configMapName":"jwks","secretName":"jwks"}', "set one of them"),
+        (f"{GUARDED},metrics.enabled=false", "set metrics.enabled=true"),
+    ],
+)
+def test_what_no_server_could_start_with_is_refused_with_what_to_set(
+    helm: Path, changes: str, what_to_set: str
+) -> None:
+    run = subprocess.run(
+        [helm, "template", "shop", CHART, "--set-json", changes], capture_output=True, text=True, check=False
+    )
+    assert run.returncode != 0
+    assert what_to_set in run.stderr
 
 
 def test_no_pod_may_do_more_than_it_has_to(render: Render) -> None:
@@ -77,7 +108,7 @@ def test_no_pod_may_do_more_than_it_has_to(render: Render) -> None:
 
 
 def test_servers_are_replaced_without_a_gap(render: Render) -> None:
-    for changes, grace_s in (("", 10), (EVERYTHING, 2.5)):
+    for changes, grace_s in ((GUARDED, 10), (EVERYTHING, 2.5)):
         (deployment,) = of_kind(render(changes), "Deployment")
         pod = deployment["spec"]["template"]["spec"]
         assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
@@ -98,5 +129,30 @@ def test_a_new_setting_restarts_the_servers(render: Render) -> None:
         text: str = deployment["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
         return text
 
-    assert stamp("") == stamp("replicas=3")
-    assert stamp("") != stamp('settings={"grace_s":11}')
+    assert stamp(GUARDED) == stamp(f"{GUARDED},replicas=3")
+    assert stamp(GUARDED) != stamp(f'{GUARDED},settings={{"grace_s":11}}')
+
+
+def test_probes_go_over_http_where_there_is_that_and_else_over_grpc(render: Render) -> None:
+    def asked(changes: str) -> dict[str, Any]:
+        (server,) = pods(of_kind(render(changes), "Deployment"))[0]["containers"]
+        return {name: server[f"{name}Probe"] for name in ("startup", "liveness", "readiness")}
+
+    for changes, ready in ((GUARDED, "/readyz"), (EVERYTHING, "/healthz")):
+        paths = {name: probe["httpGet"]["path"] for name, probe in asked(changes).items()}
+        assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": ready}
+    services = {name: probe["grpc"]["service"] for name, probe in asked(NOTHING).items()}
+    assert services["startup"] == services["liveness"] == "penchant.v1.ServerService"
+    assert services["readiness"] == ""
+
+
+def test_metrics_of_every_worker_can_be_found(render: Render) -> None:
+    manifests = render(EVERYTHING)
+    (server,) = pods(of_kind(manifests, "Deployment"))[0]["containers"]
+    (service,) = of_kind(manifests, "Service")
+    (policy,) = of_kind(manifests, "NetworkPolicy")
+    ports = {port["name"]: port["containerPort"] for port in server["ports"]}
+    assert {"name": "PENCHANT_WORKERS", "value": str(len(ports) - 1)} in server["env"]
+    assert ports == {"grpc": 50051, "metrics": 9464, "metrics-2": 9465}
+    assert {port["targetPort"]: port["port"] for port in service["spec"]["ports"]} == ports
+    assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} == set(ports)

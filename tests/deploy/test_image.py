@@ -51,9 +51,15 @@ def users(image: Replay) -> list[str]:
 
 
 @pytest.fixture
-def target(image: Replay, users: list[str]) -> Iterator[str]:
+def probed() -> str:
+    return free_address()
+
+
+@pytest.fixture
+def target(image: Replay, users: list[str], probed: str) -> Iterator[str]:
     address = free_address()
-    environment = image.environment() | {"PENCHANT_LISTEN": address}
+    # In a container all addresses are the container's; here they would be this machine's.
+    environment = image.environment() | {"PENCHANT_LISTEN": address, "PENCHANT_METRICS_LISTEN": probed}
     command = [*image.stage.said["ENTRYPOINT"], *image.stage.said["CMD"]]
     server = subprocess.Popen(command, cwd=image.folder(), env=environment)
     with grpc.insecure_channel(address) as channel:
@@ -78,12 +84,14 @@ def unchanged(image: Replay, users: list[str]) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_the_first_server_answers_and_compiles_nothing(image: Replay, target: str, users: list[str]) -> None:
+def test_the_first_server_answers_and_compiles_nothing(
+    image: Replay, target: str, probed: str, users: list[str]
+) -> None:
     with PenchantClient(target) as client:
         assert len(client.recommend(users[0], k=5).items) == 5
-    word, *probe = image.stage.said["HEALTHCHECK"]
+    word, *probe = map(image.mapped, image.stage.said["HEALTHCHECK"])
     assert word == "CMD"
-    subprocess.run(probe, env=image.environment() | {"PENCHANT_TARGET": target}, check=True)
+    subprocess.run(probe, env=image.environment() | {"PENCHANT_METRICS_LISTEN": probed}, check=True)
 
 
 def test_no_process_of_it_runs_as_root_and_nothing_of_the_build_is_left(image: Replay) -> None:

@@ -14,13 +14,15 @@ from typer.main import get_command
 from deploy.compile_loops import COMMANDS
 from graph.storage.settings import PREFIX, Settings
 from server.cli import app
-from tests.deploy.conftest import CHART, DEPLOY, EVERYTHING, ROOT, Render, commented, pods, unit
+from tests.deploy.conftest import CHART, DEPLOY, EVERYTHING, GUARDED, ROOT, Render, commented, pods, unit
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 OTHERS = {"secrets", "grafana", "prometheus"}
 """Folders whose files name metrics, which tests/server/watch looks at, or nothing at all."""
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file() and OTHERS.isdisjoint(path.parts))
 PORT = Settings.model_fields["listen"].get_default().rsplit(":", 1)[1]
+METRICS_PORT = "9464"
+"""By custom that of OpenTelemetry's Prometheus exporters; it is off by default, so no setting has it."""
 
 
 def understood(words: list[str]) -> None:
@@ -52,9 +54,9 @@ def test_an_option_that_is_none_would_be_noticed() -> None:
 def test_the_image_starts_and_asks_as_the_commands_allow(steps: tuple[dockerfile.Command, ...]) -> None:
     assert value(steps, "ENTRYPOINT") == ("penchant",)
     understood(list(value(steps, "CMD")))
-    word, program, *arguments = value(steps, "HEALTHCHECK")
-    assert (word, program) == ("CMD", "penchant-client")
-    penchant_client._parser().parse_args(arguments)
+    copied = {step.value[-1]: step.value[0] for step in steps if step.cmd == "COPY"}
+    word, program, script = value(steps, "HEALTHCHECK")
+    assert (word, program, copied[script]) == ("CMD", "python", "deploy/health.py")
     for command in COMMANDS:
         understood(command.split())
 
@@ -62,7 +64,7 @@ def test_the_image_starts_and_asks_as_the_commands_allow(steps: tuple[dockerfile
 def test_compose_runs_commands_that_there_are(compose: dict[str, Any]) -> None:
     understood(compose["services"]["migrate"]["command"])
     typed = commented("penchant", (DEPLOY / "compose.yaml").read_text("utf-8"))
-    assert [words[0] for words in typed] == ["ingest", "train", "refresh"]
+    assert [words[0] for words in typed] == ["keys", "ingest", "train", "refresh"]
     for words in typed:
         understood(words)
 
@@ -77,7 +79,7 @@ def test_units_run_commands_that_there_are() -> None:
 
 @pytest.mark.network
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("changes", ["", EVERYTHING], ids=["as it is", "everything"])
+@pytest.mark.parametrize("changes", [GUARDED, EVERYTHING], ids=["as it is", "everything"])
 def test_the_chart_runs_commands_in_places_that_there_are(
     render: Render, steps: tuple[dockerfile.Command, ...], changes: str
 ) -> None:
@@ -110,13 +112,16 @@ def test_names_of_secrets_are_settings(compose: dict[str, Any]) -> None:
         assert given == Path(path).name == "penchant_database_url"
 
 
-def test_all_speak_of_one_port(compose: dict[str, Any], steps: tuple[dockerfile.Command, ...]) -> None:
+def test_all_speak_of_the_same_two_ports(compose: dict[str, Any], steps: tuple[dockerfile.Command, ...]) -> None:
     assert f"localhost:{PORT}" == penchant_client.DEFAULT_ADDRESS
-    assert value(steps, "EXPOSE") == (PORT,)
+    assert METRICS_PORT in str(Settings.model_fields["metrics_listen"].description)
+    assert value(steps, "EXPOSE") == (PORT, METRICS_PORT)
     assert environment(steps)["PENCHANT_LISTEN"] == f"0.0.0.0:{PORT}"
+    assert environment(steps)["PENCHANT_METRICS_LISTEN"] == f"127.0.0.1:{METRICS_PORT}"
     assert compose["services"]["penchant"]["ports"] == [f"127.0.0.1:{PORT}:{PORT}"]
-    for path in CHART.rglob("*.yaml"):
-        assert set(re.findall(r"[pP]ort: (\d+)", path.read_text("utf-8"))) <= {PORT}
+    for path in (*FILES, DEPLOY / "prometheus" / "alerts.yml"):
+        named = set(re.findall(r"\b(?:50\d{3}|94\d\d)\b", path.read_text("utf-8")))  # whatever looks like one of them
+        assert named <= {PORT, METRICS_PORT, "9465"}, path
 
 
 def test_probes_ask_services_that_there_are() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from graph.storage.settings import Settings
-from tests.deploy.conftest import DEPLOY, unit
+from tests.deploy.conftest import DEPLOY, unit, without_comments
 
 UNITS = sorted(path.name for path in (DEPLOY / "systemd").iterdir())
 ANALYZE = shutil.which("systemd-analyze")
@@ -18,12 +18,15 @@ needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is n
 
 
 @needs_systemd
-def test_they_load(tmp_path: Path) -> None:
+@pytest.mark.parametrize("all_lines", [False, True], ids=["as they are", "with the lines in comments"])
+def test_they_load(tmp_path: Path, all_lines: bool) -> None:
     program = tmp_path / "opt" / "penchant" / "bin" / "penchant"
     program.parent.mkdir(parents=True)
     shutil.copy("/bin/true", program)  # what they start is looked for below the root
     folder = tmp_path / "etc" / "systemd" / "system"
     shutil.copytree(DEPLOY / "systemd", folder)
+    if all_lines:
+        (folder / "penchant.service").write_text(without_comments("penchant.service"))
     for target in ("sysinit", "basic", "network-online", "multi-user", "timers", "shutdown"):
         (folder / f"{target}.target").write_text("[Unit]\n")
     run = subprocess.run(
