@@ -129,6 +129,6 @@ def test_a_label_reaches_a_server_over_postgresql(served_by_postgresql: "Served"
     client = served_by_postgresql.client
     client.set_label("canary", "m1.2", share=0.3)
     canary = min(of_canary(0.3))
-    eventually(lambda: client.recommend(canary, 1).model_version == "m1.2")
+    eventually(lambda: client.recommend(canary, 1).model_version == "m1.2", patience_s=45)
     assert client.delete_label("canary")
     eventually(lambda: client.recommend(canary, 1).model_version == "m1.1")
