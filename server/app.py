@@ -61,7 +61,7 @@ CALLS_AT_ONCE = 16
 """Threads for what waits for the store or computes for long, outside of the interpreter's lock: more than cores are of
 use."""
 
-STORE_PATIENCE_MS = 5_000
+STORE_PATIENCE_MS = 8_000
 """Callers wait for ten seconds by default: they are told that the store is away before that, and may try again."""
 
 _NEED_A_MODEL = tuple(

@@ -79,7 +79,7 @@ def test_nobody_meets_a_locked_database(
         clients = []
         for app in (start(settings), start(settings)):  # each with connections and a writing thread of its own
             stack.callback(app.stop, 0)
-            clients.append(PenchantClient(f"127.0.0.1:{app.port}", deadline_ms=50_000, retries=0))
+            clients.append(PenchantClient(f"127.0.0.1:{app.port}", deadline_ms=50_000))
             stack.callback(clients[-1].close)
         pool = stack.enter_context(ThreadPoolExecutor())
         expected = LINES
