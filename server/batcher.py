@@ -1,8 +1,8 @@
 """What is asked while other questions are being answered waits, and is answered together.
 
-A batch of sixteen costs little more than three questions by themselves. Nobody waits for a batch to fill: who comes
-first is answered at once, with all that wait by then. Where more is asked than can be answered, whoever would wait too
-long is sent away at once: an answer that comes too late costs as much as one in time.
+A batch of sixteen costs little more than three questions by themselves. Where there is time nobody waits for a batch to
+fill: who comes first is answered at once, with all that wait by then. Where more is asked than can be answered, whoever
+would wait too long is sent away at once: an answer that comes too late costs as much as one in time.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -21,6 +22,9 @@ from graph.storage.errors import BusyError, PenchantError, StoppingError
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
+LINGER_S = 0.002
+"""How long the first of a batch waits for others, where the batch before held more than one: who had an answer just now
+asks again, and a question by itself costs as much as three in a batch."""
 LATEST = 0.2
 """Weight of the latest batch in what a question takes."""
 
@@ -84,13 +88,18 @@ class Batcher(Generic[Question, Answer]):
             self._thread.join()
 
     def _run(self) -> None:
+        is_busy = False
         while (first := self._waiting.get()) is not None:
             batch = [first]
-            while len(batch) < self._most and not self._waiting.empty():
-                if (asked := self._waiting.get()) is None:
-                    self._waiting.put(None)  # the end, seen again once these are answered
-                    break
-                batch.append(asked)
+            until = time.monotonic() + (LINGER_S if is_busy else 0.0)
+            with suppress(queue.Empty):
+                while len(batch) < self._most:
+                    asked = self._waiting.get(timeout=max(until - time.monotonic(), 0.0))
+                    if asked is None:
+                        self._waiting.put(None)  # the end, seen again once these are answered
+                        break
+                    batch.append(asked)
+            is_busy = len(batch) > 1
             self._answer([asked for asked in batch if not asked.answered.done()])
 
     def _answer(self, batch: Sequence[_Asked[Question, Answer]]) -> None:

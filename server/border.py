@@ -157,9 +157,15 @@ def _guard_stream(method: str, call: Callable[..., Iterator[Any]], threads: Exec
         try:
             _check(request, method)
             loop, answers, end = asyncio.get_running_loop(), call(request, context), object()
-            while (answer := await loop.run_in_executor(threads, next, answers, end)) is not end:
-                if answer is not None:
-                    yield answer
+            following = loop.run_in_executor(threads, next, answers, end)
+            while (answer := await following) is not end:
+                following = loop.run_in_executor(threads, next, answers, end)  # made while this one is sent
+                try:
+                    if answer is not None:
+                        yield answer
+                except BaseException:
+                    following.cancel()  # whoever is gone hears no error of it
+                    raise
         except Exception as error:
             await _end(error, method, context)
 

@@ -75,6 +75,6 @@ def load_revision(path: Path) -> Revision:
         fast=fast,
         items=make_index(artifact.item_vectors, fast.cells),
         categories=make_index(artifact.category_vectors),
-        users=make_index(artifact.user_vectors.reshape(n_users * interests, dim)),
+        users=make_index(artifact.user_vectors.reshape(n_users * interests, dim), artifact.user_cells),
         ancestors=sparse.csr_array(ancestors, dtype=np.float32),
     )

@@ -10,7 +10,7 @@ artifacts/m7.12/       manifest.json and what was rebuilt from the events of its
     pace.npy  novelty.npy [1]  ranker.json  ranker/*.npy   the last two only where there is a ranker
     segments.json  segment_*.npy
     calibration.json                                 only where probabilities were calibrated
-    cells/*.npy                                      only where items are too many to be looked at whole
+    cells/*.npy user_cells/*.npy                     of the vectors of items and users, only where they are many
 """
 
 from dataclasses import dataclass
@@ -87,6 +87,8 @@ class Artifact:
     segments: Segments
     calibration: Calibration
     cells: Cells | None
+    user_cells: Cells | None
+    """Rows are (user, interest)."""
 
     @property
     def version(self) -> str:
@@ -117,7 +119,7 @@ class Artifact:
         """The net, ready to encode users. Raises ArtifactError when weights and settings do not fit."""
         weights, settings = (self.model_path / name for name in MODEL_FILES)
         try:
-            return InterestNet.from_state(NetConfig(**read_json(settings)), load_file(weights))
+            return InterestNet.from_state(NetConfig(**read_json(settings)), load_file(weights), shared=True)
         except (ValidationError, SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise broken(weights, f"does not fit {settings.name} ({error})") from error
 
@@ -176,7 +178,8 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
         novelty=_read_novelty(path / "novelty.npy"),
         segments=read_segments(path, dim, n_users),
         calibration=read_calibration(path),
-        cells=read_cells(path, n_items, dim),
+        cells=read_cells(path / "cells", n_items, dim),
+        user_cells=read_cells(path / "user_cells", n_users * user_weights.shape[1], dim),
     )
 
 

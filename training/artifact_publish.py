@@ -70,6 +70,7 @@ class Revision:
     metrics: dict[str, float]
     calibration: Calibration = field(default_factory=Calibration)
     cells: Cells | None = None
+    user_cells: Cells | None = None
 
 
 def publish_model(root: Path, model: int, weights: dict[str, torch.Tensor], config: dict[str, Any]) -> Path:
@@ -164,8 +165,9 @@ def _write_content(folder: Path, r: Revision) -> None:
     write_array(folder / "novelty.npy", np.array([r.novelty]))
     write_calibration(folder, r.calibration)
     write_segments(folder, r.segments)
-    if r.cells is not None:
-        write_cells(folder, r.cells)
+    for name, cells in (("cells", r.cells), ("user_cells", r.user_cells)):
+        if cells is not None:
+            write_cells(folder / name, cells)
 
 
 _MANIFEST_FIELDS = ("kinds", "as_of", "known_at", "snapshot_hash", "vector_space", "config", "metrics")

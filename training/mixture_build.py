@@ -28,7 +28,7 @@ from training.artifact_manifest import KindEntry
 from training.artifact_publish import Revision
 from training.aversion import NEAR
 from training.calibration import Calibration
-from training.fast.cells import WHOLE, cells_of
+from training.fast.cells import cells_where_many
 from training.gate import Gate
 from training.interest_weights import supported
 from training.memories import Memory
@@ -169,7 +169,8 @@ def revision_of(
         pace=mixture.facts.pace,
         novelty=novelty(mixture.facts.pace, snapshot.item_exists),
         calibration=model.calibration,
-        cells=None if len(snapshot.items) <= WHOLE else cells_of(net.vectors, net.prior, net.temperature, few=WHOLE),
+        cells=cells_where_many(net.vectors, net.prior, net.temperature),
+        user_cells=cells_where_many(users.reshape(-1, users.shape[2])),
         segments=segments,
         kinds=model.kinds,
         as_of=snapshot.as_of,

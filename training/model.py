@@ -141,9 +141,10 @@ class InterestNet(nn.Module):
         )
 
     @classmethod
-    def from_state(cls, config: NetConfig, state: Mapping[str, Tensor]) -> Self:
+    def from_state(cls, config: NetConfig, state: Mapping[str, Tensor], *, shared: bool = False) -> Self:
         """The net of a `state_dict`; sizes follow from the tensors. Ready to serve (eval mode).
 
+        shared: its weights are the tensors of `state` themselves, which may be mapped from a file, and no copies.
         Raises KeyError or RuntimeError where config and tensors do not fit, before any memory is taken.
         """
         kept = {
@@ -152,15 +153,16 @@ class InterestNet(nn.Module):
         encoder = FeatureEncoder.of_state(config.features, kept) if config.features else None
         sizes = config, state["item_ids"], state["category_ids"], len(state["nets.0.kind.weight"]) - 1, encoder
         with torch.device("meta"):
-            shapes = {name: part.shape for name, part in cls(*sizes).state_dict().items()}
+            planned = cls(*sizes)
+        shapes = {name: part.shape for name, part in planned.state_dict().items()}
         if any(name in state and state[name].shape != shape for name, shape in shapes.items()):
             raise RuntimeError("tensors of other sizes than the settings say")
-        net = cls(*sizes)
+        net = planned if shared else cls(*sizes)
         if (rotation := state.get("rotation")) is not None:
             if rotation.shape != (config.vector_dim, config.vector_dim):
                 raise RuntimeError("a rotation of other vectors than the settings say")
             net.register_buffer("rotation", torch.zeros_like(rotation))
-        net.load_state_dict(state)
+        net.load_state_dict(state, assign=shared)
         return net.eval()
 
     @property

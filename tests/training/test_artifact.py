@@ -115,10 +115,10 @@ def test_cells_come_back_as_they_were_and_no_others(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name))
     assert load_artifact(publish_revision(tmp_path, 1, 13, a_revision())).cells is None
     for name, wrong, said in (
-        ("item", np.zeros(ITEMS, np.int32), "does not hold each item once"),
-        ("item", np.full(ITEMS, ITEMS, np.int32), "names items that the revision does not have"),
+        ("item", np.zeros(ITEMS, np.int32), "does not hold each row once"),
+        ("item", np.full(ITEMS, ITEMS, np.int32), "names rows that there are not"),
         ("offsets", expected.offsets[::-1], "does not begin with 0, or falls"),
-        ("offsets", np.zeros_like(expected.offsets), "does not end with the last item"),
+        ("offsets", np.zeros_like(expected.offsets), "does not end with the last row"),
         ("center", vectors(len(expected.center), DIM + 1), "has shape"),
     ):
         folder = tmp_path / name

@@ -19,8 +19,6 @@ from training.artifact_arrays import read_array, read_starts, write_array
 from training.artifact_manifest import broken
 from training.fast.compiled import sealed
 
-FOLDER = "cells"
-
 WHOLE = 6_000
 """A catalog of no more items is one cell, which is looked at whole."""
 CELLS_PER_ROOT = 4.0
@@ -48,30 +46,30 @@ class Cells:
 
 
 def write_cells(folder: Path, cells: Cells) -> None:
-    """`cells/*.npy`: what would take k-means at every start, and memory in every process."""
+    """What would take k-means at every start, and memory in every process."""
     for name in ("item", "offsets", "vectors", "prior", "center", "log_mass", "temperature"):
-        write_array(folder / FOLDER / f"{name}.npy", np.atleast_1d(getattr(cells, name)))
+        write_array(folder / f"{name}.npy", np.atleast_1d(getattr(cells, name)))
 
 
 def read_cells(folder: Path, n_items: int, dim: int) -> Cells | None:
-    """None for a revision without any: one of a small catalog, or of an older version. Raises ArtifactError."""
-    if not (folder / FOLDER).is_dir():
+    """None without such a folder: of few vectors, or in a revision of an older version. Raises ArtifactError."""
+    if not folder.is_dir():
         return None
 
     def path(name: str) -> Path:
-        return folder / FOLDER / f"{name}.npy"
+        return folder / f"{name}.npy"
 
     item = read_array(path("item"), shape=(n_items,), kinds="i")
     place = np.full(n_items, -1, np.int32)
     if len(item) and not 0 <= item.min() <= item.max() < n_items:
-        raise broken(path("item"), "names items that the revision does not have")
+        raise broken(path("item"), "names rows that there are not")
     place[item] = np.arange(n_items, dtype=np.int32)
     if (place < 0).any():
-        raise broken(path("item"), "does not hold each item once")
+        raise broken(path("item"), "does not hold each row once")
     center = read_array(path("center"), shape=(None, dim), kinds="f")
     offsets = read_starts(path("offsets"), len(center))
     if offsets[-1] != n_items:
-        raise broken(path("offsets"), "does not end with the last item")
+        raise broken(path("offsets"), "does not end with the last row")
     return Cells(
         item=sealed(item),
         place=sealed(place),
@@ -112,6 +110,11 @@ def cells_of(vectors: Float32s, prior: Float32s | None, temperature: float, *, f
         log_mass=(np.log(np.maximum(mass, 1e-30)) + temperature**2 * variance / 2).astype(np.float32),
         temperature=np.float32(temperature),
     )
+
+
+def cells_where_many(vectors: Float32s, prior: Float32s | None = None, temperature: float = 1.0) -> Cells | None:
+    """None of vectors so few that they are looked at whole."""
+    return None if len(vectors) <= WHOLE else cells_of(vectors, prior, temperature, few=WHOLE)
 
 
 def _nearest_centers(vectors: Float32s) -> Int64s:
