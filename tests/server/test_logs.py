@@ -1,5 +1,6 @@
 import io
 import json
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,8 @@ import pytest
 import structlog
 from penchant import Event, PenchantClient
 
-from server.logs import set_up_logging
+from graph.storage.errors import StoreUnavailableError
+from server.logs import Trouble, set_up_logging
 
 if TYPE_CHECKING:
     import subprocess
@@ -33,6 +35,34 @@ def test_a_log_that_nobody_takes_stops_nothing(monkeypatch: pytest.MonkeyPatch) 
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
     structlog.get_logger("penchant.server").error("a bug", exc_info=ValueError("x"))
+
+
+def test_a_library_has_its_lines_but_for_callers_who_left(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("INFO")
+    grpc_log = logging.getLogger("grpc._cython.cygrpc")
+    grpc_log.error("ExecuteBatchError raised in core by servicer method [%s]", "/penchant.v1.CatalogService/GetItem")
+    grpc_log.error("Unexpected [%s] raised by servicer method [%s]", "KeyError", "/penchant.v1.CatalogService/GetItem")
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert line["event"].startswith("Unexpected [KeyError]")
+
+
+def test_what_goes_on_failing_is_said_once_and_so_is_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("INFO")
+    trouble = Trouble("follow changes")
+    trouble.is_over()
+    for error in (StoreUnavailableError("away"), StoreUnavailableError("away"), OSError("the disk")):
+        trouble.happened(error)
+    trouble.is_over()
+    trouble.is_over()
+    trouble.happened(StoreUnavailableError("away"))
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line.get("message")) for line in said] == [
+        ("cannot follow changes", "away"),
+        ("cannot follow changes", "the disk"),
+        ("can follow changes again", None),
+        ("cannot follow changes", "away"),
+    ]
+    assert ["exception" in line for line in said] == [False, True, False, False]
 
 
 def test_at_debug_each_call_has_its_line_however_it_is_made(
