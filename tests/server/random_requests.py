@@ -143,9 +143,10 @@ class _Filler:
             return self._chance.choice(STRINGS)
         if self._writes and (depth == 0 or name in IDENTITIES) and not name.endswith(("version", "reason")):
             return self._chance.choice(OWN)
-        if self._writes and name.endswith("version"):
-            return "m9.9"  # not even a flipped bit makes it one that there is
-        return self._chance.choice(_right_for(name))
+        right = self._chance.choice(_right_for(name))
+        if self._writes and right.startswith("m1."):
+            return "m9.9"  # neither a flipped bit nor another field's number activates what there is
+        return right
 
 
 def _right_for(name: str) -> Sequence[str]:
