@@ -21,6 +21,7 @@ from benchmarks.serving.world import make_world
 from graph.arrays import Int64s
 from graph.histories import Histories
 from graph.memories.pace import Pace
+from graph.memories.repurchase import RepurchaseRates
 from graph.sparse import Csr
 from graph.storage.database import Database
 from server.engine import Engine
@@ -28,6 +29,7 @@ from server.live import read_live_catalog
 from server.revision import load_revision
 from training.fast.answer import BATCH, Answer, FastMixture
 from training.memories import ItemToItem, Memory
+from training.memories_repeats import LearnedRepeats
 from training.mixture import Mixture, best_of
 from training.mixture_net import strongest_of
 from training.ranker_features import ItemFacts
@@ -94,6 +96,9 @@ def grown(mixture: Mixture, copies: int) -> Mixture:
 
 
 def grown_memory(memory: Memory, copies: int) -> Memory:
+    if isinstance(memory, LearnedRepeats):
+        rates = RepurchaseRates(*(np.tile(one, copies) for one in (memory.rates.log_rate, memory.rates.log_rate_now)))
+        return replace(memory, rates=rates)
     if not isinstance(memory, ItemToItem):
         return memory
     matrix = strongest_rows(memory.neighbours)
