@@ -5,7 +5,6 @@ that page and resume tokens of the one before remain good, and what labels give 
 leaves the old one serving; users of a label are then answered by what is active.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +21,7 @@ from graph.storage.times import now_us
 from server.engine import Engine
 from server.live import read_live_catalog
 from server.loaded import Loaded
-from server.logs import Trouble
+from server.repeating import Repeating
 from server.revision import load_revision
 from server.watch.feed import Feed
 
@@ -37,18 +36,17 @@ CATALOG_NAMES = {"items", "categories", "kinds"}
 """What a change of the catalog must name to matter here; profiles of users do not."""
 
 
-class Models:
+class Models(Repeating):
     """The engines of the revisions at hand. `on_ready` is called once something can answer."""
 
     def __init__(self, database: Database, artifacts: Path, on_ready: Callable[[], None]) -> None:
+        super().__init__("follow-changes", self._look, every_s=POLL_MS / 1_000, what="follow changes")
         self._database = database
         self._artifacts = artifacts
         self._on_ready = on_ready
         self._loaded = Loaded()
-        self._stopping = threading.Event()
         self._follower = Follower(database)
         self.feed = Feed.of(database)
-        self._thread = threading.Thread(target=self._follow, name="follow-changes", daemon=True)
         self._catalog_changed = False
         self._next_try = 0.0
         """When revisions are looked at again without a change (monotonic seconds); infinite: not at all."""
@@ -58,16 +56,7 @@ class Models:
     def start(self) -> None:
         """Loads what is active, if anything is, then follows. Does not raise for a broken artifact."""
         self._see_revisions()
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        super().start()
 
     @property
     def problem(self) -> str:
@@ -96,16 +85,6 @@ class Models:
             hint = "Train one with `penchant train`, or activate one with `penchant models activate`."
             raise ArtifactError(self.problem or f"No model is active. {hint}", reason="NO_MODEL")
         return engine
-
-    def _follow(self) -> None:
-        trouble = Trouble("follow changes")
-        while not self._stopping.wait(POLL_MS / 1_000):
-            try:
-                self._look()
-            except Exception as error:  # the store may be away for a while; the next round tries again
-                trouble.happened(error)
-            else:
-                trouble.is_over()
 
     def _look(self) -> None:
         """Notes what changed before acting on it, so that nothing is lost when acting fails."""

@@ -1,51 +1,26 @@
 """Follows the change feed for one purpose: what is kept of users who did something is forgotten."""
 
-import threading
 import time
 
 from graph.storage.changes import Change, Tidings
 from graph.storage.database import Database
 from server.known_users import KnownUsers
-from server.logs import Trouble
+from server.repeating import Repeating
 
 POLL_MS = 200
 
 
-class UserFeed:
+class UserFeed(Repeating):
     """A thread of its own: loading a model takes seconds, in which events must still be heard of."""
 
     def __init__(self, database: Database, known: KnownUsers) -> None:
+        super().__init__("follow-users", self._look, every_s=POLL_MS / 1_000, what="follow what users do")
         self._database = database
         self._known = known
         self._tidings: Tidings | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="follow-users", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def _follow(self) -> None:
-        trouble = Trouble("follow what users do")
-        while True:
-            try:
-                self._look()
-            except Exception as error:  # the store may be away; until it is back nothing that is kept counts
-                trouble.happened(error)
-            else:
-                trouble.is_over()
-            if self._stopping.wait(POLL_MS / 1_000):
-                return
 
     def _look(self) -> None:
+        """Where the store is away nothing that is kept counts until it is back."""
         began = time.monotonic()
         if self._tidings is None:
             self._tidings = Tidings(self._database)

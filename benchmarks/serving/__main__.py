@@ -3,10 +3,7 @@
 import argparse
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -19,7 +16,7 @@ import benchmarks.serving as package
 from benchmarks.serving.bare import KINDS
 from benchmarks.serving.closed import Measured, ask
 from benchmarks.serving.questions import NOTHING, REQUESTS, questions
-from benchmarks.serving.world import ROOT, make_world
+from benchmarks.serving.world import another, make_world
 
 
 def main() -> None:
@@ -41,25 +38,13 @@ def main() -> None:
     for _ in track(range(arguments.rounds), "rounds", console=Console(stderr=True), transient=True):
         how = {"callers": arguments.callers, "seconds": arguments.seconds, "warm_s": 1.0}
         for kind in KINDS:
-            with bare(kind) as target:
+            with another("benchmarks.serving.bare", kind) as target:
                 found.setdefault(f"empty, {kind}", []).append(ask(target, NOTHING, **how))
         for flags in {question.serve: None for question in asked}:
             with world.serve(*flags) as target:
                 for question in (each for each in asked if each.serve == flags):
                     found.setdefault(question.name, []).append(ask(target, question, **how))
     show(found, arguments.folder / "serving.json")
-
-
-@contextmanager
-def bare(kind: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.serving.bare", kind]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield f"127.0.0.1:{process.stdout.readline().strip()}"
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def show(found: dict[str, list[Measured]], path: Path) -> None:

@@ -1,6 +1,6 @@
 """A server of one empty rpc and nothing else: python -m benchmarks.serving.bare {threads,asyncio,uvloop}
 
-What an rpc costs before it does anything. Prints the port it listens on.
+What an rpc costs before it does anything. Prints the address that it listens on.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ def main() -> None:
         server = grpc.server(futures.ThreadPoolExecutor(THREADS))
         port = _prepare(server, lambda request, context: Empty())
         server.start()
-        print(port, flush=True)
+        print(f"127.0.0.1:{port}", flush=True)
         server.wait_for_termination()
     elif kind == "asyncio":
         asyncio.run(_serve())
@@ -38,7 +38,7 @@ async def _serve() -> None:
     server = grpc.aio.server()
     port = _prepare(server, nothing)
     await server.start()
-    print(port, flush=True)
+    print(f"127.0.0.1:{port}", flush=True)
     await server.wait_for_termination()
 
 

@@ -5,11 +5,8 @@ The client takes the bytes and reads no message of either, so that both are what
 
 import argparse
 import asyncio
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,7 +18,7 @@ from penchant.v1 import common_pb2 as common
 from penchant.v1.embedding_pb2 import ExportEmbeddingsRequest
 from rich.console import Console
 
-from benchmarks.serving.world import ROOT, make_world
+from benchmarks.serving.world import another, make_world
 
 BARE, EXPORT = "/penchant.bare.Bare/Stream", "/penchant.v1.EmbeddingService/ExportEmbeddings"
 CHUNK_BYTES = 512 * 1_024
@@ -39,7 +36,7 @@ def main() -> None:
         return
     world = make_world(arguments.folder, arguments.items)
     export = ExportEmbeddingsRequest(kind=common.ENTITY_KIND_ITEM).SerializeToString()
-    with world.serve() as target, bare_server() as bare:
+    with world.serve() as target, another("benchmarks.serving.export", "--bare") as bare:
         total, _ = read(target, EXPORT, export)  # the first is not counted
         rates: dict[str, list[float]] = {"bare": [], "export": []}
         for _ in range(arguments.rounds):
@@ -66,18 +63,6 @@ def read(target: str, method: str, request: bytes) -> tuple[int, float]:
         return size, time.perf_counter() - began
 
 
-@contextmanager
-def bare_server() -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.serving.export", "--bare"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield f"127.0.0.1:{process.stdout.readline().strip()}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 async def _serve_bare() -> None:
     """A server of one stream: of as many bytes as it is asked for."""
     chunk = bytes(CHUNK_BYTES)
@@ -94,7 +79,7 @@ async def _serve_bare() -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    print(port, flush=True)
+    print(f"127.0.0.1:{port}", flush=True)
     await asyncio.get_running_loop().create_future()
 
 

@@ -38,14 +38,8 @@ class World:
     @contextmanager
     def serve(self, *arguments: str) -> Iterator[str]:
         """Address of a server over it."""
-        command = [sys.executable, "-m", "server", "serve", "--listen", "127.0.0.1:0", *arguments]
-        process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-            process.wait(60)
+        with another("server", "serve", "--listen", "127.0.0.1:0", *arguments, environment=self.environment) as address:
+            yield address
 
     def names(self, n: int, events: int = EVENTS_A_USER) -> tuple[list[str], list[str]]:
         """n users at random of those whose number of events is nearest to `events`, and all items that are for sale."""
@@ -58,6 +52,19 @@ class World:
         nearest = np.argsort(np.abs(np.array(counts) - events), kind="stable")[:n]
         chosen = np.random.default_rng(0).permutation(nearest)
         return [users[row] for row in chosen], items
+
+
+@contextmanager
+def another(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Runs a module that serves, in a process of its own; its address is the last word of the first line it prints."""
+    command = [sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().split()[-1]
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def make_world(folder: Path, items: int) -> World:

@@ -4,7 +4,6 @@ The questions are vectors of the catalog itself, always those of the same rows, 
 because the index did. Random directions would be no question that anybody asks: in 128 dimensions nothing is near them.
 """
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from graph.storage.errors import ArtifactError
 from server.index import ExactIndex, Index
 from server.reload import Models
+from server.repeating import Repeating
 from server.revision import Revision
 
 QUESTIONS = 20
@@ -29,34 +29,23 @@ ROUNDING = 1e-5
 log = structlog.get_logger("penchant.server")
 
 
-class RecallProbe:
+class RecallProbe(Repeating):
     """A thread that tells `found` the recall of an index by name, in [0, 1]."""
 
     def __init__(self, models: Models, found: Callable[[str, float], None]) -> None:
+        super().__init__("probe-index", self._look, every_s=LOOK_S, what="probe the index")
         self._models = models
         self._found = found
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="probe-index", daemon=True)
+        self._probed, self._next_s = "", 0.0
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        probed, next_s = "", 0.0
-        while not self._stopping.is_set():
-            try:
-                revision = self._models.current().revision
-            except ArtifactError:
-                revision = None
-            if revision is not None and (revision.version != probed or time.monotonic() >= next_s):
-                self._probe(revision)
-                probed, next_s = revision.version, time.monotonic() + EVERY_S
-            self._stopping.wait(LOOK_S)
+    def _look(self) -> None:
+        try:
+            revision = self._models.current().revision
+        except ArtifactError:
+            return
+        if revision.version != self._probed or time.monotonic() >= self._next_s:
+            self._probe(revision)
+            self._probed, self._next_s = revision.version, time.monotonic() + EVERY_S
 
     def _probe(self, revision: Revision) -> None:
         users = revision.artifact.user_vectors
