@@ -1,7 +1,8 @@
 """Does the server live, and is it ready? What a probe over HTTP asks, and what nobody but the parts themselves can say.
 
 Alive: the event loop answers, and the threads that every answer needs run. What is not alive stays so: start it anew.
-Ready: a model is loaded, the store answers, and the server is not stopping. What is not ready may become so: wait.
+Ready: a model is loaded and the server is not stopping. What is not ready may become so: wait. The store is told of and
+decides nothing: while it is away the server answers from memory, and every other server finds it away as well.
 """
 
 import threading
@@ -58,13 +59,8 @@ class Vitals:
         return _answer({"event loop": loop} | threads)
 
     def ready(self) -> Answer:
-        return _answer(
-            {
-                "model": self._model(),
-                "store": self._store(),
-                "server": "is stopping" if self._is_stopping() else FINE,
-            }
-        )
+        needed = _answer({"model": self._model(), "server": "is stopping" if self._is_stopping() else FINE})
+        return needed._replace(parts={**needed.parts, "store": self._store()})
 
     def _model(self) -> str:
         try:

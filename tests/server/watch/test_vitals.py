@@ -44,7 +44,7 @@ def test_a_loop_that_is_stuck_is_not_alive(
     eventually(lambda: asked_of(watched.app, "/healthz")[0] == 200)
 
 
-def test_a_store_without_a_free_connection_is_not_ready(
+def test_a_store_without_a_free_connection_is_told(
     watched: "Watched", asked_of: AskedOf, monkeypatch: pytest.MonkeyPatch, eventually: Any
 ) -> None:
     database = watched.app._database
@@ -53,12 +53,12 @@ def test_a_store_without_a_free_connection_is_not_ready(
         while database.connections().in_use < database.connections().limit:
             all_of_them.enter_context(database.engine.connect())
         eventually(lambda: "no connection came free" in asked_of(watched.app, "/readyz")[1]["store"])
-        assert asked_of(watched.app, "/readyz")[0] == 503
+        assert asked_of(watched.app, "/readyz")[0] == 200  # other servers would find it busy as well
         assert asked_of(watched.app, "/healthz") == (200, ALIVE)  # starting it anew would not help
     eventually(lambda: asked_of(watched.app, "/readyz") == (200, READY))
 
 
-def test_a_store_that_never_answers_holds_one_thread_and_is_not_ready(
+def test_a_store_that_never_answers_holds_one_thread_and_is_told(
     watched: "Watched", asked_of: AskedOf, monkeypatch: pytest.MonkeyPatch, eventually: Any
 ) -> None:
     back, asked = threading.Event(), []
@@ -73,7 +73,7 @@ def test_a_store_that_never_answers_holds_one_thread_and_is_not_ready(
     try:
         for _ in range(3):
             status, said = asked_of(watched.app, "/readyz")
-            assert (status, said["store"]) == (503, "did not answer within 0.2 s")
+            assert (status, said["store"]) == (200, "did not answer within 0.2 s")
         assert len(asked) == 1
     finally:
         back.set()
@@ -81,7 +81,7 @@ def test_a_store_that_never_answers_holds_one_thread_and_is_not_ready(
 
 
 @pytest.mark.postgres
-def test_a_server_whose_store_went_away_is_not_ready_until_it_is_back(
+def test_a_server_whose_store_went_away_says_so_and_goes_on_answering(
     served_by_postgresql: Any, postgresql_server: str, asked_of: AskedOf, eventually: Any
 ) -> None:
     import psycopg
@@ -96,8 +96,8 @@ def test_a_server_whose_store_went_away_is_not_ready_until_it_is_back(
         try:
             admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-            eventually(lambda: asked_of(app, "/readyz")[0] == 503)
-            assert asked_of(app, "/readyz")[1]["model"] == "ok"
+            eventually(lambda: "does not answer" in asked_of(app, "/readyz")[1]["store"])
+            assert asked_of(app, "/readyz")[0] == 200
             assert asked_of(app, "/healthz") == (200, ALIVE)
         finally:
             admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
