@@ -14,13 +14,17 @@ COMMANDS = (
 
 
 def main() -> None:
-    from server.revision import load_revision  # loads torch, which no test of the commands should wait for
+    # They load torch, which no test of the commands should wait for.
+    from server.index import CellIndex
+    from server.revision import load_revision
+    from training.fast.cells import cells_of
 
     with tempfile.TemporaryDirectory() as folder:
         place = {"PENCHANT_DATABASE_URL": "sqlite:///penchant.db", "PENCHANT_ARTIFACTS": "artifacts"}
         for command in COMMANDS:
             subprocess.run(["penchant", *command.split()], cwd=folder, env=os.environ | place, check=True)
-        load_revision(Path(folder, "artifacts", "m1.1"))
+        vectors = load_revision(Path(folder, "artifacts", "m1.1")).artifact.item_vectors
+        CellIndex(vectors, cells_of(vectors, None, 1.0, few=1))  # so few items are compared by themselves
 
 
 if __name__ == "__main__":

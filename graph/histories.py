@@ -79,12 +79,6 @@ class Histories:
         chosen = self._events(places(self.offsets[:-1][rows], lengths), offsets_of(lengths))
         return chosen if self.against is None else replace(chosen, against=self.against.select(rows))
 
-    def row(self, user: int) -> "Histories":
-        """That of one user, in memory of its own."""
-        begin, end = self.offsets[user : user + 2].tolist()
-        alone = self._events(slice(begin, end), np.array([0, end - begin]))
-        return alone if self.against is None else replace(alone, against=self.against.row(user))
-
     def until(self, t: int | npt.ArrayLike) -> "Histories":
         """Events with occurred_at < t; `t` in microseconds, one for all rows or int64 [U].
 
@@ -118,17 +112,14 @@ class Histories:
         kept_before = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
         return self._events(np.flatnonzero(mask), kept_before[self.offsets])
 
-    def _events(self, place: "npt.NDArray[np.integer[Any]] | slice", offsets: Int64s) -> "Histories":
-        def of(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return column[place].copy() if isinstance(place, slice) else column[place]
-
+    def _events(self, place: npt.NDArray[np.integer[Any]], offsets: Int64s) -> "Histories":
         return Histories(
             offsets=offsets,
-            item=of(self.item),
-            kind=of(self.kind),
-            occurred_at=of(self.occurred_at),
-            value=of(self.value),
-            step=of(self.step),
+            item=self.item[place],
+            kind=self.kind[place],
+            occurred_at=self.occurred_at[place],
+            value=self.value[place],
+            step=self.step[place],
             n_items=self.n_items,
             meaning=self.meaning,
             against=self.against,

@@ -65,6 +65,14 @@ class IdMap:
         external = pa.concat_arrays([self.external, later.external])
         return IdMap(external, np.concatenate([self.surrogate, later.surrogate]))
 
+    def prepare(self) -> None:
+        """Makes what finds a few ids by name and by index, so that nobody who asks has to wait for it."""
+        self._index  # noqa: B018  # made at the first look
+
+    @property
+    def _is_prepared(self) -> bool:
+        return "_names" in self.__dict__
+
     def index_of(self, externals: Sequence[str] | pa.Array | npt.NDArray[Any]) -> Int32s:
         """int32 [n], -1 where unknown. A few cost a dict look-up each, a million one Arrow hash join."""
         if len(externals) <= max(_FEW, len(self) // _FEW_OF):
@@ -79,26 +87,35 @@ class IdMap:
         """int32 [n], -1 where unknown."""
         if not len(self):
             return np.full(len(surrogates), UNKNOWN, np.int32)
-        dense = self.surrogate[0] >= 0 and self.surrogate[-1] < _DENSE * len(self)
-        if dense and len(surrogates) > _FEW and surrogates.min() >= -1:
-            table = np.full(int(self.surrogate[-1]) + 2, UNKNOWN, np.int32)  # the last: what is too large, and -1
-            table[self.surrogate] = np.arange(len(self), dtype=np.int32)
-            known: Int32s = table[np.minimum(surrogates, len(table) - 1)]
+        if self._is_dense and len(surrogates) > _FEW and surrogates.min() >= -1:
+            known: Int32s = self._place_of[np.minimum(surrogates, len(self._place_of) - 1)]
             return known
         place = np.minimum(np.searchsorted(self.surrogate, surrogates), len(self) - 1)
         return np.where(self.surrogate[place] == surrogates, place, UNKNOWN).astype(np.int32)
 
     def externals_of(self, index: npt.NDArray[np.integer[Any]]) -> list[str]:
         """The external ids of indices, all of which must be known."""
-        if len(index) <= _FEW and "_index" in self.__dict__:
+        if len(index) <= _FEW and self._is_prepared:
             return [self._names[place] for place in index.tolist()]
         names: list[str] = self.external.take(pa.array(index, pa.int64())).to_pylist()
         return names
 
+    @property
+    def _is_dense(self) -> bool:
+        return bool(self.surrogate[0] >= 0 and self.surrogate[-1] < _DENSE * len(self))
+
+    @cached_property
+    def _place_of(self) -> Int32s:
+        """The index of each number up to the last surrogate; then UNKNOWN, for what is larger and for -1."""
+        table = np.full(int(self.surrogate[-1]) + 2, UNKNOWN, np.int32)
+        table[self.surrogate] = np.arange(len(self), dtype=np.int32)
+        return table
+
     @cached_property
     def _index(self) -> dict[str, int]:
-        return {external: index for index, external in enumerate(self.external.to_pylist())}
+        return {external: index for index, external in enumerate(self._names)}
 
     @cached_property
     def _names(self) -> list[str]:
-        return list(self._index)
+        names: list[str] = self.external.to_pylist()
+        return names

@@ -191,7 +191,7 @@ class App:
             "changes": lambda: self._models.is_alive,
             "users": lambda: self._feed.is_alive,
         }
-        return Vitals(self._loop, threads, self._models, self._database, lambda: self._is_stopped)
+        return Vitals(self._loop, threads, self._models, self._known.feed_silent_s, lambda: self._is_stopped)
 
     def _report(self, ready: bool) -> None:
         """SERVING only once a model is loaded; what needs none serves at once."""

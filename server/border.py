@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 
-from graph.storage.errors import BadInputError, DeadlineError, PenchantError
+from graph.storage.errors import BadInputError, BusyError, DeadlineError, PenchantError, UnauthenticatedError
 from server import limits
 from server.auth.audit import audited
 from server.auth.guard import Guard
@@ -91,7 +91,7 @@ def guarded(method: str, handler: "Handler", threads: Executor, calls: Calls, gu
         return handler
     decode = _decoder(handler.request_deserializer)
     if handler.unary_stream is not None:
-        stream = calls.stream(method, _guard_stream(method, handler.unary_stream, threads))
+        stream = calls.stream(method, _guard_stream(method, handler.unary_stream, threads, guard))
         return grpc.unary_stream_rpc_method_handler(stream, decode, handler.response_serializer)
     if handler.stream_stream is not None:
         duplex = calls.stream(method, _guard_duplex(method, cast("Any", handler.stream_stream), guard))
@@ -149,7 +149,9 @@ async def _in_our_time(work: Awaitable[Any]) -> Any:
         ) from error
 
 
-def _guard_stream(method: str, call: Callable[..., Iterator[Any]], threads: Executor) -> Callable[..., Any]:
+def _guard_stream(
+    method: str, call: Callable[..., Iterator[Any]], threads: Executor, door: Guard | None
+) -> Callable[..., Any]:
     """The method may yield None where it has worked for a while and has nothing to say: a call that was given up ends
     there."""
 
@@ -161,6 +163,8 @@ def _guard_stream(method: str, call: Callable[..., Iterator[Any]], threads: Exec
             while (answer := await following) is not end:
                 following = loop.run_in_executor(threads, next, answers, end)  # made while this one is sent
                 try:
+                    if door is not None:
+                        door.check(method, context.invocation_metadata() or ())
                     if answer is not None:
                         yield answer
                 except BaseException:
@@ -177,9 +181,11 @@ def _guard_duplex(
 ) -> Callable[..., Any]:
     async def guard(requests: AsyncIterator[Any], context: "Context") -> AsyncIterator[Any]:
         async def checked() -> AsyncIterator[Any]:
+            is_first = True  # which was let in with the call
             async for request in requests:
-                if door is not None:
+                if door is not None and not is_first:
                     await door.admit_next(method, context.invocation_metadata() or ())
+                is_first = False
                 yield _check(request, method)
 
         try:
@@ -225,7 +231,9 @@ async def _end(error: Exception, method: str, context: "Context") -> NoReturn:
         raise error
     request_id = current_request_id()
     if isinstance(error, PenchantError):
-        log.info("refused", method=method, reason=error.reason, message=str(error))
+        # Who is sent away, by the thousand perhaps, is not worth the time of a line each; metrics count them.
+        say = log.debug if isinstance(error, BusyError | UnauthenticatedError) else log.info
+        say("refused", method=method, reason=error.reason, message=str(error))
         status = status_of(error)
     else:
         log.error("bug", method=method, exc_info=error)

@@ -5,7 +5,6 @@ import textwrap
 from typing import Any
 
 import typer
-from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -34,8 +33,6 @@ def _entry(settings: Settings, name: str, origin: str) -> str:
 
 
 def _shown(name: str, value: Any) -> Any:
-    if isinstance(value, SecretStr):
-        return str(value)
     if name == "database_url":
         return _without_password(value)
     return value if value is None or isinstance(value, bool | int | float) else str(value)

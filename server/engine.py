@@ -4,6 +4,7 @@ user id -> newest events of the store -> Histories of one row -> mixture of the 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -15,10 +16,10 @@ from graph.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from graph.histories import Histories, histories_from_arrays
 from graph.ids import IdMap
 from graph.storage.database import Database
-from graph.storage.errors import BadInputError, ConflictError, NotFoundError
+from graph.storage.errors import BadInputError, ConflictError, NotFoundError, StoreUnavailableError
 from graph.storage.recent import RecentEvents, recent_events
 from graph.storage.seen import seen_items
-from graph.storage.times import now_us
+from graph.storage.times import NEVER_US, now_us
 from server.index import Index
 from server.limits import MAX_HISTORY_EVENTS
 from server.live import LiveCatalog
@@ -58,9 +59,13 @@ class Past:
     is_known: Bools
     """[B]: whether the store has heard of them."""
     as_of_us: int
+    next_at_us: Int64s
+    """[B]: when an event that is recorded already happens next; clocks differ, and callers' may be ahead of ours."""
     is_stale: bool = False
     """The store is away: more may have happened before `as_of_us`, of unknown users anything."""
     _activity: dict[Horizon, float] = field(default_factory=dict)
+    _seen: list[Int32s] = field(default_factory=list)
+    """The items that they have seen, once the store was asked."""
 
     @cached_property
     def own(self) -> Int32s:
@@ -75,6 +80,11 @@ class Past:
         return self._activity[horizon]
 
     @property
+    def knows_seen(self) -> bool:
+        """Whether what they have seen is told without the store."""
+        return self.is_stale or bool(self._seen)
+
+    @cached_property
     def events(self) -> list[int]:
         """[B]: how many events of interest an answer is based on; those with items unknown to the revision are not."""
         counts: list[int] = self.histories.lengths.tolist()
@@ -82,7 +92,10 @@ class Past:
 
     def of(self, row: int) -> "Past":
         """That of one of the users."""
-        return Past([self.users[row]], self.histories.row(row), self.is_known[row : row + 1], self.as_of_us)
+        one = slice(row, row + 1)
+        return Past(
+            self.users[one], self.histories.select([row]), self.is_known[one], self.as_of_us, self.next_at_us[one]
+        )
 
 
 @dataclass(frozen=True)
@@ -116,12 +129,13 @@ class Engine:
         """The newest MAX_HISTORY_EVENTS of users, as of now or as of a time before it; unknown users have none."""
         as_of_us = now_us() if as_of_us is None else as_of_us
         recent = recent_events(self.database, users, limit=MAX_HISTORY_EVENTS, before_us=as_of_us)
-        return Past(users, self._histories(recent), recent.is_known, as_of_us)
+        return Past(users, self._histories(recent), recent.is_known, as_of_us, recent.next_at)
 
     def unread(self, user: str) -> Past:
         """For when the store is away: a user of whom nothing is at hand."""
         nothing = histories_from_arrays([], [], [], n_users=1, n_items=len(self.revision.artifact.items))
-        return Past([user], replace(nothing, meaning=self.live.meaning), np.zeros(1, np.bool_), now_us(), is_stale=True)
+        nothing = replace(nothing, meaning=self.live.meaning)
+        return Past([user], nothing, np.zeros(1, np.bool_), now_us(), np.array([NEVER_US]), is_stale=True)
 
     def _histories(self, recent: RecentEvents) -> Histories:
         """Events with items or of kinds that the revision does not know are left out: nothing was learned of those.
@@ -223,20 +237,22 @@ class Engine:
         return mask
 
     def _seen(self, past: Past) -> Bools:
-        """[V]: asked of the store and not of the history, which neither holds dislikes nor reaches back for ever.
+        """[V]: asked of the store, once, and not of the history, which has no dislikes and does not go back for ever.
 
         Where the store is away, what is at hand.
         """
+        if not past.knows_seen:
+            with suppress(StoreUnavailableError):
+                past._seen.extend(self._items_seen_by(user, past.as_of_us) for user in past.users)
+        at_hand = [history.item for history in (past.histories, past.histories.against) if history is not None]
         seen = np.zeros(len(self.revision.artifact.items), bool)
-        if past.is_stale:
-            for history in filter(None, (past.histories, past.histories.against)):
-                seen[history.item] = True
-            return seen
-        for user in past.users:
-            found = seen_items(self.database, user, before_us=past.as_of_us)
-            index = self.revision.artifact.items.index_of_surrogate(found)
-            seen[index[index >= 0]] = True
+        for items in past._seen or at_hand:
+            seen[items] = True
         return seen
+
+    def _items_seen_by(self, user: str, before_us: int) -> Int32s:
+        index = self.revision.artifact.items.index_of_surrogate(seen_items(self.database, user, before_us=before_us))
+        return index[index >= 0]
 
     # Vectors ----------------------------------------------------------------------------------------------------
 
@@ -284,6 +300,9 @@ class Engine:
         index, per_id = self._index(target)
         rows, cosines = index.search(vectors, (k + (leave_out >= 0)) * per_id, allowed)
         found, cosine = rows.ravel() // per_id, cosines.ravel()
+        if per_id == len(rows) == 1:  # as they are
+            best = np.flatnonzero(found != leave_out)[:k]
+            return found[best], np.clip(cosine[best], -1, 1)
         order = np.argsort(-cosine, kind="stable")
         _, first = np.unique(found[order], return_index=True)  # an id once, with its best pair
         best = order[np.sort(first)]

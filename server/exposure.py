@@ -7,6 +7,7 @@ import structlog
 
 from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
+from server.addresses import host_and_port
 
 log = structlog.get_logger("penchant.server")
 
@@ -47,7 +48,10 @@ def stays_here(listen: str) -> bool:
     """Whether an address that gRPC binds is loopback or a socket file. What cannot be told is taken for open."""
     if listen.startswith(("unix:", "unix-abstract:")):
         return True
-    host = listen.removeprefix("ipv4:").removeprefix("ipv6:").rpartition(":")[0].strip("[]")
+    found = host_and_port(listen)
+    if found is None:
+        return False
+    host, _ = found
     if host == "localhost":
         return True
     try:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.fast.cells import Cells, cells_of
+from training.fast.compiled import sealed
 from training.fast.nearest import nearest
 
 EXACT_UP_TO = 10_000
@@ -49,8 +50,10 @@ class ExactIndex:
         self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         rows = np.flatnonzero(self._present if allowed is None else self._present & allowed)
-        vectors = self._vectors if len(rows) == len(self._vectors) else self._vectors[rows]
-        cosines = queries @ vectors.T
+        if 2 * len(rows) > len(self._vectors):  # copying vectors is dearer than their products
+            cosines = (queries @ self._vectors.T)[:, rows]
+        else:
+            cosines = queries @ self._vectors[rows].T
         k = min(k, len(rows))
         if k == 0:
             return np.zeros((len(queries), 0), np.int64), np.zeros((len(queries), 0), np.float32)
@@ -82,7 +85,7 @@ class CellIndex:
         closeness, cells = queries @ self._directions.T, self._cells
         for q, query in enumerate(queries):
             where = (cells.offsets, cells.item, cells.vectors, mask)
-            nearest(query, closeness[q], *where, k, math.ceil(share * len(closeness[q])), rows[q], cosines[q])
+            nearest(sealed(query), closeness[q], *where, k, math.ceil(share * len(closeness[q])), rows[q], cosines[q])
         return rows, cosines
 
 

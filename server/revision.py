@@ -16,6 +16,7 @@ from graph.taxonomy import ancestors_matrix
 from server.index import Index, make_index
 from training.artifact import Artifact, load_artifact
 from training.fast.answer import FastMixture
+from training.fast.foretell import compile_now
 from training.mixture import Mixture
 
 
@@ -70,6 +71,9 @@ def load_revision(path: Path) -> Revision:
     ancestors = ancestors_matrix(pairs, artifact.category_parent, len(artifact.items))
     n_users, interests, dim = artifact.user_vectors.shape
     fast = FastMixture.of(artifact.mixture, now_us(), artifact.cells)
+    compile_now()
+    for ids in (artifact.items, artifact.categories):
+        ids.prepare()
     return Revision(
         artifact=artifact,
         fast=fast,

@@ -32,5 +32,3 @@ class UserFeed(Repeating):
     def _tell(self, change: Change) -> None:
         if change.kind == "events":
             self._known.forget(change.detail.get("users"))
-        elif change.kind == "erasure":
-            self._known.forget(None)

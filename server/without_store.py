@@ -13,8 +13,6 @@ def without_store(kept: KnownUsers, engine: Engine, user: str) -> Known:
     """Of a user of whom nothing is kept as of one without events."""
     known = kept.find(engine, user, or_stale=True)
     if known is None:
-        past = engine.unread(user)
-        (answer,) = engine.known(past)
-        return past, answer
+        return engine.unread(user), engine.revision.fast.nobody
     past, answer = known
     return replace(past, is_stale=True), answer

@@ -19,6 +19,7 @@ import typer
 
 from graph.storage.errors import BadInputError, PenchantError
 from graph.storage.settings import Settings
+from server.addresses import family_of, host_and_port, written
 from server.serving import serve_until
 
 AGAIN_AFTER_S = 1.0
@@ -106,16 +107,25 @@ class _Worker:
     def look_after(self) -> None:
         if self._process is None:
             if time.monotonic() >= self._again_at:
-                self.start()
+                try:
+                    self.start()
+                except OSError as error:  # no memory or no process left, just now
+                    self._process = None
+                    self._put_off(f"could not be started: {error}")
             return
         if self._process.is_alive():
             return
-        now, code = time.monotonic(), self._process.exitcode
+        code = self._process.exitcode
+        self._heard.close()
+        self._process = None
+        self._put_off(f"ended with exit code {code}")
+
+    def _put_off(self, why: str) -> None:
+        now = time.monotonic()
         longer = min(max(AGAIN_AFTER_S, 2 * self._again_after_s), AGAIN_AFTER_AT_MOST_S)
         self._again_after_s = 0.0 if now - self._began >= STEADY_S else longer
-        log.error("a worker ended", worker=self.number, exit_code=code, again_after_s=self._again_after_s)
-        self._heard.close()
-        self._process, self._again_at = None, now + self._again_after_s
+        self._again_at = now + self._again_after_s
+        log.error("a worker ended", worker=self.number, why=why, again_after_s=self._again_after_s)
 
     def tell_to_stop(self) -> None:
         if self._process is not None:
@@ -148,36 +158,38 @@ def _work(settings: Settings, told: Connection) -> None:
 
 def _of_worker(settings: Settings, number: int) -> Settings:
     """Each tells its metrics on a port of its own: one after the other from the one that is set."""
-    host, _, port = settings.metrics_listen.rpartition(":")
-    if not port.isdigit() or int(port) == 0:
+    found = host_and_port(settings.metrics_listen)
+    if found is None or found[1] == 0:
         return settings
-    return settings.model_copy(update={"metrics_listen": f"{host}:{int(port) + number - 1}"})
+    host, port = found
+    return settings.model_copy(update={"metrics_listen": written(host, port + number - 1)})
 
 
 def _reserved(listen: str) -> tuple[socket.socket, str]:
     """A socket that keeps the port without taking connections, and the address with the number that it got."""
-    host, _, port = listen.rpartition(":")
-    if listen.startswith("unix:") or not port.isdigit():
+    found = host_and_port(listen)
+    if found is None:
         raise BadInputError(
             f"Several workers cannot share {listen}.", hint="Give --listen a host and a port, or use one worker."
         )
-    bare = host.strip("[]")
-    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
-    keeper = socket.socket(family, socket.SOCK_STREAM)
+    host, _ = found
+    keeper = socket.socket(family_of(host), socket.SOCK_STREAM)
     try:
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        keeper.bind((bare, int(port)))
+        keeper.bind(found)
     except OSError as error:
         keeper.close()
         raise BadInputError(
             f"Cannot listen on {listen}.", hint="Is it taken by another server? Choose one with --listen."
         ) from error
-    return keeper, f"{host}:{keeper.getsockname()[1]}"
+    return keeper, written(host, keeper.getsockname()[1])
 
 
 def serve_with_workers(settings: Settings, stopping: threading.Event, on_port: Callable[[int], None]) -> None:
     workers = Workers(settings)
     workers.start()
-    on_port(workers.port)
-    workers.watch(stopping)
-    workers.stop()
+    try:
+        on_port(workers.port)
+        workers.watch(stopping)
+    finally:  # whatever happens here, no worker is left alone
+        workers.stop()

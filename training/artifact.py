@@ -139,16 +139,13 @@ class Artifact:
             raise broken(self.path / "ranker.json", "reads other features than this version of penchant has")
 
 
-def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
-    """Raises ArtifactError naming the file that is missing, altered, unknown or does not fit the others.
-
-    `verify=False` skips checksums (not sizes and shapes), for a process that starts beside one that has verified.
-    """
+def load_artifact(path: Path) -> Artifact:
+    """Raises ArtifactError naming the file that is missing, altered, unknown or does not fit the others."""
     refuse_links(path)
     manifest = read_manifest(path / MANIFEST)
     if path.name != manifest.version:
         raise broken(path / MANIFEST, f"belongs to {manifest.version}, not to a folder named {path.name}")
-    _check_files(path, manifest, verify=verify)
+    _check_files(path, manifest)
     n_items, n_users, n_categories, dim = manifest.n_items, manifest.n_users, manifest.n_categories, manifest.dim
     items = read_table(path / "items.arrow", ITEM_COLUMNS, n_items)
     categories = read_table(path / "categories.arrow", CATEGORY_COLUMNS, n_categories)
@@ -191,15 +188,15 @@ def _read_novelty(path: Path) -> float:
     return share
 
 
-def _check_files(path: Path, manifest: Manifest, *, verify: bool) -> None:
+def _check_files(path: Path, manifest: Manifest) -> None:
     for name, entry in manifest.files.items():
-        check_file(path / name, entry, verify=verify)
+        check_file(path / name, entry)
     shared = model_folder(path.parent, manifest.model)
     if set(manifest.model_files) != set(MODEL_FILES):
         raise broken(path / MANIFEST, f"must list {', '.join(MODEL_FILES)} as the model's files")
     refuse_links(shared)
     for name, entry in manifest.model_files.items():
-        check_file(shared / name, entry, verify=verify)
+        check_file(shared / name, entry)
     for file in path.rglob("*"):
         name = file.relative_to(path).as_posix()
         if file.is_file() and name != MANIFEST and name not in manifest.files:

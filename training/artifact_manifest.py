@@ -85,14 +85,14 @@ def file_entry(path: Path) -> FileEntry:
     return FileEntry(bytes=path.stat().st_size, blake2b=_checksum_of_file(path))
 
 
-def check_file(path: Path, entry: FileEntry, *, verify: bool) -> None:
-    """Size always, checksum when `verify`; raises ArtifactError naming the file."""
+def check_file(path: Path, entry: FileEntry) -> None:
+    """Size and checksum; raises ArtifactError naming the file."""
     if not path.is_file():
         raise broken(path, "is missing")
     size = path.stat().st_size
     if size != entry.bytes:
         raise broken(path, f"has {size} bytes, the manifest says {entry.bytes}")
-    if verify and _checksum_of_file(path) != entry.blake2b:
+    if _checksum_of_file(path) != entry.blake2b:
         raise broken(path, "does not match its checksum")
 
 

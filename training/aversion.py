@@ -30,13 +30,11 @@ NEAR_DISLIKES = "near_dislikes"
 """What the manifest's config calls `near`."""
 
 
-def averted(
-    p: Float32s, histories: Histories, now_us: Int64s, likeness: Likeness, near: float, items: Int64s | None = None
-) -> Float32s:
-    """p' of p [B, M], in place; M are `items` (None: the whole catalog)."""
+def averted(p: Float32s, histories: Histories, now_us: Int64s, likeness: Likeness, near: float) -> Float32s:
+    """p' of p [B, V], in place."""
     for row, dislikes in who_dislikes(histories, now_us):
-        left = left_of(dislikes, likeness, near, items)
-        p[row] = p[row] * left / mass_left(p[row], left, is_whole=items is None)
+        left = left_of(dislikes, likeness, near)
+        p[row] = p[row] * left / mass_left(p[row], left)
     return p
 
 
@@ -63,9 +61,8 @@ def left_of(dislikes: Dislikes, likeness: Likeness, near: float, items: Int64s |
     return left
 
 
-def mass_left(p: Float32s, left: Float64s, *, is_whole: bool) -> float:
-    """Z, from p [M] and e^(-push) [M] of the whole catalog, or of some items: the others stay as they are."""
-    elsewhere = 0.0 if is_whole else max(1 - float(p.sum(dtype=np.float64)), 0.0)
+def mass_left(p: Float32s, left: Float64s, elsewhere: float = 0.0) -> float:
+    """Z, from p [M] and e^(-push) [M] of items, and the p of all others, which stay as they are."""
     return max(float(p @ left) + elsewhere, float(np.finfo(np.float32).tiny))
 
 

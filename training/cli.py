@@ -138,7 +138,7 @@ def refresh_command(
             from training.refresh import refresh
 
             with opened(database) as store:
-                following, path = refresh(
+                found = refresh(
                     store,
                     artifacts_in(artifacts),
                     version=registry.parse_version(version) if version else None,
@@ -146,7 +146,10 @@ def refresh_command(
                     stage=stages.stage,
                     say=stages.say,
                 )
-        typer.echo(f"{following} published in {path}" + (", it is active." if activate else "."))
+        typer.echo(f"{found.version} published in {found.path}" + (", it is active." if found.is_active else "."))
+        if found.gate is not None and not found.is_active:
+            print_gate(found.gate)
+            end_if_refused(found.gate)
 
 
 def _verdict_table(verdict: "Verdict") -> Table:

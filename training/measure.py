@@ -5,7 +5,7 @@ from pathlib import Path
 from graph.snapshot import take_snapshot
 from graph.storage import registry
 from graph.storage.database import Database
-from graph.storage.errors import ConflictError
+from graph.storage.errors import ArtifactError, ConflictError
 from training.artifact import load_artifact
 from training.comparison import Active, answers_of
 from training.evaluation.queries import Seen
@@ -47,6 +47,9 @@ def measure(database: Database, root: Path, version: registry.Version) -> Compar
     seen: Seen = "exclude" if config.get("exclude_seen") else "include"
     ours = answers_of(model_ranker(artifact, parts.trained), parts.validation, seen)
     found = Active(database, root, parts.trained).compared(ours, parts.validation, seen)
-    assert found is not None
+    if found is None or found.problem:
+        raise ArtifactError(
+            f"There is nothing to compare {version} with: {found.problem if found else 'none is active'}."
+        )
     registry.note_comparison(database, version, found.model_dump())
     return found

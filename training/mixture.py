@@ -26,7 +26,7 @@ from graph.histories import Histories
 from training.aversion import NEAR, averted
 from training.gate import Gate
 from training.memories import Memory
-from training.mixture_net import NetSource, strongest_of
+from training.mixture_net import NetSource
 from training.ranker import Ranker, tilted
 from training.ranker_features import ItemFacts, feature_names
 from training.recency import ALIKE, NEWEST, Recency
@@ -98,17 +98,11 @@ class Mixture:
         parts = [self._probabilities(histories.select(rows), now_us[rows]) for rows in pieces]
         return np.log(np.maximum(np.concatenate(parts), _LEAST))
 
-    def rank(self, history: Histories, now_us: int, k: int, *, allowed: Bools | None = None) -> Ranking:
-        """The k most probable items of one user (a Histories of one row), fewer only if fewer are `allowed` [V]."""
-        p, parts = self._exactly(history, now_us)
-        if allowed is not None:
-            p[~allowed] = -1
-        best = strongest_of(p, k)
-        best = best[p[best] >= 0]
-        return best_of(best, _summing_to(p[best], self._parts_at(best, parts)), k)
-
     def explain(self, history: Histories, now_us: int, items: NDArray[np.integer[Any]]) -> Float32s:
-        """What each source adds to p of one user, for some `items` [n]: float32 [n, S]; the sum is the probability."""
+        """What each source adds to p of one user, for some `items` [n]: float32 [n, S]; the sum is the probability.
+
+        The exact form, as `scores` is: what serving says (`training/fast`) is tested against it.
+        """
         p, parts = self._exactly(history, now_us)
         return _summing_to(p[items], self._parts_at(items, parts))
 

@@ -16,6 +16,7 @@ from training.options import ArtifactsOption, DatabaseOption, GateOption, artifa
 from training.promotion import judge_recorded, promote
 from training.promotion_gate import Gate, parse_thresholds
 from training.promotion_view import end_if_refused, print_gate
+from training.wide_console import wide_console
 
 models_app = typer.Typer(help="Published models: which there are, and which one serves.", no_args_is_help=True)
 
@@ -37,7 +38,7 @@ def list_command(database: DatabaseOption = None) -> None:
                 format_time(revision.created_at),
                 *("" if figure is None else f"{figure:.4f}" for figure in figures),
             )
-        _screen().print(table)
+        wide_console().print(table)
 
 
 @models_app.command("show")
@@ -58,10 +59,9 @@ def show_command(
         typer.echo(f"{len(manifest.files) + len(manifest.model_files)} files, {size / 1e6:.1f} MB, all as published")
         of_it = [each for each in registry.activations(store) if each.version == revision.version and each.gate]
         if of_it:
-            title = f"The gate, {revision.version}, {format_time(of_it[-1].activated_at)}"
-            print_gate(
-                Gate.read(str(revision.version), of_it[-1].gate), title + (", forced" if of_it[-1].forced else "")
-            )
+            last = of_it[-1]
+            when = format_time(last.activated_at) + (", forced" if last.forced else "")
+            print_gate(Gate.read(str(revision.version), last.gate), when)
 
 
 @models_app.command("gate")
@@ -145,11 +145,6 @@ def label_command(
         load_artifact(artifacts_in(artifacts) / revision.path)
         found = set_label(store, name, revision.version, share=share)
         typer.echo(f"{found.name} is {found.version}, for {found.share:.3%} of the users.")
-
-
-def _screen() -> Console:
-    """Piped, a table must not be folded to 80 columns: whoever reads it wants whole rows."""
-    return Console(width=None if Console().is_terminal else 160)
 
 
 def _active(store: Database) -> registry.Revision:

@@ -19,16 +19,20 @@ def promote(
     thresholds: Thresholds | None = None,
     force: bool = False,
     reason: str | None = None,
+    gate: Gate | None = None,
+    after: Version | None = None,
 ) -> Gate:
     """Makes a revision serve and records what the gate said; where it serves already nothing is checked or done.
 
-    Raises NotFoundError, and ConflictError where it does not pass and is not forced.
+    gate: what it has said already; after: what has to serve until then, None: anything. Raises NotFoundError, and
+    ConflictError where the revision does not pass and is not forced, or where another serves than `after`.
     """
     active = active_revision(database)
     if active is not None and active.version == version:
         return Gate(str(version), ())
-    gate = judge_recorded(database, version, thresholds)
+    gate = gate or judge_recorded(database, version, thresholds)
     if not force:
         gate.require()
-    activate(database, version, forced=not gate.passes, reason=reason or gate.losses or None, gate=gate.stored())
+    why = reason or gate.losses or None
+    activate(database, version, forced=not gate.passes, reason=why, gate=gate.stored(), after=after)
     return gate

@@ -1,10 +1,10 @@
 """The gate as a table for a terminal."""
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from training.promotion_gate import Gate
+from training.wide_console import wide_console
 
 COLOURS = {"passed": "green", "failed": "red", "skipped": "dim"}
 
@@ -19,8 +19,7 @@ def print_gate(gate: Gate, when: str = "now") -> None:
         value = "" if check.value is None else f"{check.value:.3f}"
         colour = COLOURS[check.verdict]
         table.add_row(check.name, value, check.bounds, f"[{colour}]{check.verdict}[/]", check.reason)
-    # Piped, the table must not be folded to 80 columns: whoever reads it wants whole rows.
-    Console(width=None if Console().is_terminal else 160).print(table)
+    wide_console().print(table)
 
 
 def end_if_refused(gate: Gate) -> None:

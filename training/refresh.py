@@ -1,6 +1,7 @@
 """`penchant refresh`: graph, item vectors, memories, users and segments of now, under the same weights and gate."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from torch_geometric.data import HeteroData
@@ -14,7 +15,8 @@ from training.artifact import Artifact, load_artifact
 from training.artifact_publish import Revision, publish_revision
 from training.mixture import Mixture
 from training.mixture_build import Model, Stage, mixture_of, revision_of
-from training.promotion import promote
+from training.promotion import judge_recorded, promote
+from training.promotion_gate import Gate
 
 POPULARITY_HALF_LIFE = "popularity_half_life_days"
 
@@ -75,6 +77,15 @@ def check_same_store(artifact: Artifact, snapshot: Snapshot) -> None:
         )
 
 
+class Refreshed(NamedTuple):
+    """`gate`: what it said, where it was asked to let the revision serve."""
+
+    version: registry.Version
+    path: Path
+    gate: Gate | None = None
+    is_active: bool = False
+
+
 def refresh(
     database: Database,
     root: Path,
@@ -83,12 +94,13 @@ def refresh(
     activate: bool = True,
     stage: Stage = lambda _: None,
     say: Say = lambda _: None,
-) -> tuple[registry.Version, Path]:
+) -> Refreshed:
     """Publishes the next revision of `version`'s model (default: the active one) from all events of the store.
 
-    The graph is counted on from what the last refresh kept in `root`/.graph; `say` is told when that cannot be used.
-    Raises NotFoundError when nothing is active and no version is given, ArtifactError when its folder is broken, and
-    ConflictError, after publishing, when a `version` that is named does not pass the gate.
+    What serves goes on to serve, also where it was forced once; a `version` that is named has to pass the gate. What
+    was activated or rolled back meanwhile is left alone. The graph is counted on from what the last refresh kept in
+    `root`/.graph; `say` is told when that cannot be used. Raises NotFoundError when nothing is active and no version is
+    given, ArtifactError when its folder is broken, and ConflictError, after publishing, when another was activated.
     """
     old = registry.active_revision(database) if version is None else registry.get_revision(database, version)
     if old is None:
@@ -113,7 +125,10 @@ def refresh(
         version=following,
         comparison=old.comparison,
     )
-    if activate:
-        # What serves goes on to serve, also where it was forced once; another model has to pass the gate.
-        promote(database, following, force=version is None)
-    return following, path
+    if not activate:
+        return Refreshed(following, path)
+    gate, was_serving = judge_recorded(database, following), None if version is not None else old.version
+    if version is None or gate.passes:
+        promote(database, following, force=version is None, gate=gate, after=was_serving)
+        return Refreshed(following, path, gate, is_active=True)
+    return Refreshed(following, path, gate)

@@ -123,7 +123,7 @@ def train(
     gate = judge_recorded(database, version, options.thresholds)
     is_active = options.activate and (gate.passes or options.force)
     if is_active:
-        promote(database, version, thresholds=options.thresholds, force=options.force)
+        promote(database, version, force=options.force, gate=gate)
     return Trained(version, path, verdict, gate, alignment, learned, curves, is_active)
 
 

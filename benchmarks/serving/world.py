@@ -42,7 +42,7 @@ class World:
             yield address
 
     def names(self, n: int, events: int = EVENTS_A_USER) -> tuple[list[str], list[str]]:
-        """n users at random of those whose number of events is nearest to `events`, and all items that are for sale."""
+        """n users at random of those whose number of events is nearest to `events`, and all items."""
         database = Database(self.url)
         with database.connect() as connection:
             counted = select(user.c.external_id, func.count()).join(interaction).group_by(user.c.id)

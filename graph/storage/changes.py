@@ -82,10 +82,11 @@ class Tidings:
     def poll(self) -> list[Change]:
         with self._database.connect() as connection:
             ids = self._ids(connection)
-            wanted = select(change).where(change.c.id.in_(ids - self._seen))
-            rows = connection.execute(wanted).all() if ids - self._seen else []
+            new = ids - self._seen
+            # By the lowest id: after a while of silence there may be more of them than a statement takes parameters.
+            rows = connection.execute(select(change).where(change.c.id >= min(new))).all() if new else []
         self._seen, self._top = ids, max(ids, default=self._top)
-        return [Change(row.id, row.kind, row.detail, row.recorded_at) for row in rows]
+        return [Change(row.id, row.kind, row.detail, row.recorded_at) for row in rows if row.id in new]
 
     def _ids(self, connection: Connection) -> set[int]:
         return set(connection.scalars(select(change.c.id).where(change.c.id > self._top - self._look_back)))

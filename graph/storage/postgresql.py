@@ -19,9 +19,10 @@ PATIENCE_MS = 10_000
 
 
 def make_engine(url: URL, patience_ms: int = PATIENCE_MS) -> Engine:
-    """`patience_ms`: how long a server may take to accept a connection, and to acknowledge what was sent to it."""
+    """`patience_ms`: how long a server may take to accept a connection, and to acknowledge what was sent to it; and how
+    long somebody waits for another to be done with a connection."""
     options = {"connect_timeout": max(2, patience_ms // 1_000), "tcp_user_timeout": patience_ms}
-    return create_engine(url, pool_pre_ping=True, connect_args=options)
+    return create_engine(url, pool_pre_ping=True, pool_timeout=patience_ms / 1_000, connect_args=options)
 
 
 def libpq_uri(url: URL) -> str:

@@ -170,13 +170,24 @@ def activate(
     forced: bool = False,
     reason: str | None = None,
     gate: Sequence[Mapping[str, Any]] | None = None,
+    after: Version | None = None,
 ) -> Revision:
-    """Makes `version` serve; nothing happens if it does already. Raises NotFoundError."""
+    """Makes `version` serve; nothing happens if it does already.
+
+    after: what has to serve until then. Raises NotFoundError, and ConflictError where another was activated meanwhile.
+    """
     with database.begin() as connection:
         lock_catalog(connection)
         row = row_of(connection, version)
         newest = connection.execute(select(activation.c.model_revision_id).order_by(activation.c.id.desc()).limit(1))
-        if newest.scalar() != row.id:
+        serving = newest.scalar()
+        if after is not None and serving != row_of(connection, after).id:
+            raise ConflictError(
+                f"{after} serves no longer: another revision was activated meanwhile.",
+                hint=f"{version} is there; activate it by its name if it is wanted.",
+                reason="ACTIVE_CHANGED",
+            )
+        if serving != row.id:
             _activate(connection, row.id, version, is_rollback=False, forced=forced, reason=reason, gate=gate)
         return _revision(row)
 

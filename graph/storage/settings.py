@@ -23,7 +23,7 @@ PREFIX = "PENCHANT_"
 DEFAULT_FILE = Path("penchant.toml")
 DEFAULT_SECRETS = Path("/run/secrets")
 _HINT = "`penchant config` prints one to start from."
-_OF_OTHERS = re.compile("(TARGET|CLIENT|TEST|SERVICE|PORT)(_|$)")
+_OF_OTHERS = re.compile("(CLIENT|TEST|SERVICE|PORT)(_|$)")
 """Names after the prefix that mean the client and the tests; and those that Kubernetes sets in every container beside a
 service called penchant."""
 

@@ -53,6 +53,12 @@ def to_rows(result: Result) -> list[dict[str, Any]]:
 
 
 def _scores(answer: ScoreResponse) -> Columns:
+    if answer.HasField("columns"):  # in the order of the items that were asked for, whose ids are not repeated
+        return {
+            "status": _objects(_status(status) for status in answer.columns.statuses),
+            "score": np.array(answer.columns.scores, np.float64),
+            "probability": np.array(answer.columns.probabilities, np.float64),
+        }
     rows = answer.scores
     scored = np.array([row.status == SCORE_STATUS_OK for row in rows], bool)
     return {

@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     call.add_argument("rpc", help="such as Recommend or InterestService/Recommend")
     call.add_argument("request", nargs="?", default="{}", help='JSON, "{}" if not given; "-" reads standard input')
-    call.add_argument("--deadline-ms", type=float, default=10_000, help="give up after this long (%(default)s)")
+    call.add_argument("--deadline-ms", type=_above_0, default=10_000, help="give up after this long (%(default)s)")
     call.set_defaults(run=_call)
 
     export = commands.add_parser(
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--half", action="store_true", help="send half precision: half the traffic")
     export.add_argument("--restart", action="store_true", help="begin anew, whatever an earlier export has left")
     export.add_argument(
-        "--deadline-ms", type=float, default=EXPORT_DEADLINE_MS, help="give up after this long (%(default)s)"
+        "--deadline-ms", type=_above_0, default=EXPORT_DEADLINE_MS, help="give up after this long (%(default)s)"
     )
     export.set_defaults(run=_export)
 
@@ -126,6 +126,13 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("rpc", nargs="?", help="show this one with all its fields")
     listing.set_defaults(run=_list)
     return parser
+
+
+def _above_0(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return number
 
 
 def _client(options: argparse.Namespace) -> PenchantClient:

@@ -37,15 +37,24 @@ def score(
     skip_contributions: bool = False,
     within_days: bool = False,
     kind: str = "",
+    as_columns: bool = False,
     deadline_ms: float | None = None,
 ) -> Whole[interest.ScoreResponse]:
     """Scores up to 1,000 items for a user, in the order given; an unknown item is a row with that status.
+
+    as_columns: the answer has `columns` instead of `scores`, in the order of `items` and without contributions, which
+        is several times as fast to make and to read.
 
     within_days: `probability` is that of an event with the item within the answer's `horizon_days`, not that of the
         user's next event; `kind` counts events of that kind alone. FailedPreconditionError where the model cannot.
     """
     request = interest.ScoreRequest(
-        user=user, items=items, skip_contributions=skip_contributions, horizon=_HORIZONS[within_days], kind=kind
+        user=user,
+        items=items,
+        skip_contributions=skip_contributions,
+        horizon=_HORIZONS[within_days],
+        kind=kind,
+        as_columns=as_columns,
     )
     return Call(request, interest.ScoreResponse, whole, deadline_ms)
 

@@ -28,7 +28,7 @@ def audited(method: str, call: Callable[..., Any], guard: Guard | None) -> Calla
     request."""
 
     async def audit(request: Any, context: "Context") -> Any:
-        code = "UNKNOWN"
+        code, caller = "UNKNOWN", _caller(context, guard)  # as of now: by the end of it the key may be gone
         try:
             answer = await call(request, context)
             code = "OK"
@@ -39,8 +39,7 @@ def audited(method: str, call: Callable[..., Any], guard: Guard | None) -> Calla
             code = getattr(context.code(), "name", code)
             raise
         finally:
-            caller, peer = _caller(context, guard), context.peer()
-            _log.info("audit", method=method, caller=caller, peer=peer, code=code, fields=_fields(request))
+            _log.info("audit", method=method, caller=caller, peer=context.peer(), code=code, fields=_fields(request))
         return answer
 
     return audit

@@ -49,7 +49,7 @@ class Guard:
         scope = SCOPES[method]
         if scope is None:
             return None
-        caller = self._allowed(method, metadata)
+        caller = self.check(method, metadata)
         if wait_s := self._rates.take(caller):
             raise RateLimitError(
                 f"{caller.name} calls more often than it may.",
@@ -60,7 +60,7 @@ class Guard:
 
     async def admit_next(self, method: str, metadata: Metadata) -> None:
         """Of each further message of a stream: a key that was revoked ends it, and one that is too fast waits."""
-        while wait_s := self._rates.take(self._allowed(method, metadata)):
+        while wait_s := self._rates.take(self.check(method, metadata)):
             await asyncio.sleep(wait_s)
 
     def identify(self, metadata: Metadata) -> Caller:
@@ -79,7 +79,8 @@ class Guard:
             )
         return caller
 
-    def _allowed(self, method: str, metadata: Metadata) -> Caller:
+    def check(self, method: str, metadata: Metadata) -> Caller:
+        """Whether the caller may still: of each chunk of a long answer. Raises as `admit` does, but for rates."""
         caller, scope = self.identify(metadata), SCOPES[method]
         if scope not in caller.scopes:
             raise PermissionDeniedError(

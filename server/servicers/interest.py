@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -16,6 +18,7 @@ from penchant.vectors import encode
 
 from graph.arrays import Bools, Float32s, Float64s
 from graph.storage.errors import BadInputError, StoreUnavailableError
+from graph.storage.times import SECOND_US
 from server import limits
 from server.convert import contributions, timestamp
 from server.engine import Affinities, Engine, Past
@@ -47,15 +50,15 @@ def answer_together(kept: KnownUsers, asked: Sequence[Asked]) -> list[Known]:
     found: dict[tuple[int, str], Known] = {}
     for engine in {id(one.engine): one.engine for one in asked}.values():
         users = list(dict.fromkeys(one.user for one in asked if one.engine is engine))
-        begun = kept.begin()
-        try:
-            past = engine.past(users)
-        except StoreUnavailableError:
-            found |= {(id(engine), user): without_store(kept, engine, user) for user in users}
-            continue
-        for row, (user, answer) in enumerate(zip(users, engine.known(past), strict=True)):
-            found[id(engine), user] = known = past.of(row), answer
-            kept.keep(begun, engine, user, known)
+        with kept.reading() as reading:
+            try:
+                past = engine.past(users)
+            except StoreUnavailableError:
+                found |= {(id(engine), user): without_store(kept, engine, user) for user in users}
+                continue
+            for row, (user, answer) in enumerate(zip(users, engine.known(past), strict=True)):
+                found[id(engine), user] = known = past.of(row), answer
+                kept.keep(reading, engine, user, known, for_s=int(past.next_at_us[row] - past.as_of_us) / SECOND_US)
     return [found[id(one.engine), one.user] for one in asked]
 
 
@@ -116,15 +119,16 @@ class InterestServicer(InterestServiceServicer):
     async def Recommend(self, request: pb.RecommendRequest, context: "Context") -> pb.RecommendResponse:
         limits.check_id(request.user, "user")
         k = limits.check_k(request.k)
-        wanted = read_filter(request.filter)
+        wanted = read_filter(request)
         engine = self._engine(request.user)
         calibrator = read_horizon(engine, request)
         revision = engine.revision
         past, known = await self._known(engine, request.user)
-        if wanted.seen == "include":
+        if wanted.seen == "include" or past.knows_seen:
             allowed = engine.allowed(wanted, past)
         else:  # what the user has seen is read from the store
-            allowed = await self._apart(lambda: engine.allowed(wanted, past))
+            allowed = await self._apart(partial(engine.allowed, wanted, past))
+            past = past if past.knows_seen else replace(past, is_stale=True)  # the store is away
         ranking = engine.best(known, k, allowed)
         if ranking is None:  # all that is allowed is looked at
             ranking = await self._apart(lambda: engine.rank(known, k, allowed))

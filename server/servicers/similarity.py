@@ -48,7 +48,7 @@ class SimilarityServicer(SimilarityServiceServicer):
         past, own, vectors = _source(engine, request)
         allowed = None
         if target == "item":
-            allowed = engine.allowed(read_filter(request.filter), past)
+            allowed = engine.allowed(read_filter(request), past)
         elif request.HasField("filter"):
             message = "filter chooses items, so the target must be items."
             raise BadInputError(message, field="filter", reason="FILTER_WITHOUT_ITEMS")

@@ -4,7 +4,6 @@ In threads beside the event loop, which a probe must be able to find stuck.
 """
 
 import json
-import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from graph.storage.errors import BadInputError
+from server.addresses import family_of, host_and_port
 from server.watch.vitals import Answer
 
 PATIENCE_S = 10
@@ -80,16 +80,20 @@ def _say(respond: Respond, status: str, what: Mapping[str, Any]) -> list[bytes]:
 
 
 def _bind(listen: str) -> _Server:
-    host, _, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")  # as IPv6 is written in an address
+    wrong = BadInputError(
+        f"Cannot listen on {listen} for metrics.",
+        hint="Use host:port that nobody has taken, with --metrics-listen; port 0 takes a free one.",
+    )
+    found = host_and_port(listen)
+    if found is None:
+        raise wrong
+
+    host, port = found
 
     class Server(_Server):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        address_family = family_of(host)
 
     try:
-        return Server((host, int(port)), _Handler)
-    except (OSError, OverflowError, ValueError) as error:
-        raise BadInputError(
-            f"Cannot listen on {listen} for metrics.",
-            hint="Use host:port that nobody has taken, with --metrics-listen; port 0 takes a free one.",
-        ) from error
+        return Server((host, port), _Handler)
+    except (OSError, OverflowError) as error:
+        raise wrong from error

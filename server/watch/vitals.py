@@ -5,20 +5,17 @@ Ready: a model is loaded and the server is not stopping. What is not ready may b
 decides nothing: while it is away the server answers from memory, and every other server finds it away as well.
 """
 
-import threading
 from collections.abc import Callable, Mapping
-from concurrent import futures
 from typing import NamedTuple
 
-from graph.storage.changes import newest_change
-from graph.storage.database import Database
 from graph.storage.errors import PenchantError
 from server.event_loop import EventLoop
 from server.reload import Models
 
 LOOP_S = 1.0
+"""How long the event loop may take to answer a probe."""
 STORE_S = 2.0
-"""How long the event loop and the store may take to answer a probe."""
+"""For how long the store may not have answered."""
 FINE = "ok"
 
 
@@ -37,21 +34,15 @@ class Vitals:
         loop: EventLoop,
         threads: Mapping[str, Callable[[], bool]],
         models: Models,
-        database: Database,
+        store_silent_s: Callable[[], float],
         is_stopping: Callable[[], bool],
     ) -> None:
-        """`threads`: by its name, whether each runs."""
+        """`threads`: by its name, whether each runs; `store_silent_s`: how long ago the change feed was read."""
         self._loop = loop
         self._threads = threads
         self._models = models
-        self._database = database
+        self._store_silent_s = store_silent_s
         self._is_stopping = is_stopping
-        self._asking = futures.ThreadPoolExecutor(1, thread_name_prefix="ask-store")
-        self._asked: futures.Future[int] | None = None
-        self._lock = threading.Lock()
-
-    def close(self) -> None:
-        self._asking.shutdown(wait=False, cancel_futures=True)
 
     def alive(self) -> Answer:
         loop = FINE if self._loop.delay_s(LOOP_S) < LOOP_S else f"did not answer within {LOOP_S:g} s"
@@ -70,18 +61,9 @@ class Vitals:
         return FINE
 
     def _store(self) -> str:
-        """One question at a time: a store that does not answer would else hold a thread for each probe."""
-        with self._lock:
-            if self._asked is None or self._asked.done():
-                self._asked = self._asking.submit(newest_change, self._database)
-            asked = self._asked
-        try:
-            asked.result(STORE_S)
-        except futures.TimeoutError:
-            return f"did not answer within {STORE_S:g} s"
-        except PenchantError as error:
-            return str(error)
-        return FINE
+        """Whoever follows what users do asks it five times a second, and nobody has to wait for it here."""
+        silent_s = self._store_silent_s()
+        return FINE if silent_s < STORE_S else f"has not answered for {silent_s:.0f} s"
 
 
 def _answer(parts: dict[str, str]) -> Answer:

@@ -33,7 +33,6 @@ class Watch:
         self._traces = _traces(settings, version) if settings.otlp_endpoint else None
         self._server: WatchServer | None = None
         self._probe: RecallProbe | None = None
-        self._vitals: Vitals | None = None
         self.calls = Calls(
             slow_call_ms=settings.slow_call_ms,
             observers=[each.of_method for each in (self._metrics, self._traces) if each],
@@ -66,7 +65,6 @@ class Watch:
             return
         self._metrics.registry.register(state)
         answers = {"/healthz": vitals.alive, "/readyz": vitals.ready}
-        self._vitals = vitals
         self._server = WatchServer(self._listen, self._metrics.registry, answers)
         self._probe = RecallProbe(models, self._metrics.recall_found)
 
@@ -78,10 +76,9 @@ class Watch:
 
     def stop(self) -> None:
         """After the last call, before what it looks at is closed."""
-        if self._server and self._probe and self._vitals:
+        if self._server and self._probe:
             self._server.stop()
             self._probe.stop()
-            self._vitals.close()
         if self._traces:
             self._traces.close()
 

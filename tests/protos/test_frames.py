@@ -16,6 +16,7 @@ from penchant.v1.interest_pb2 import (
     ItemScore,
     Recommendation,
     RecommendResponse,
+    ScoreColumns,
     ScoreResponse,
     ScoreStatus,
 )
@@ -102,6 +103,19 @@ def test_vectors_have_a_row_each_in_every_kind_of_table(
     assert [row["interest"] for row in rows] == [0, 1, 0, 1]
     np.testing.assert_array_equal(np.stack(pandas["vector"].tolist()), polars["vector"].to_numpy())
     np.testing.assert_array_equal([row["vector"] for row in rows], to_columns(embeddings)["vector"])
+
+
+def test_an_answer_in_columns_is_taken_as_it_is() -> None:
+    """Its items are those of the question, in that order."""
+    columns = ScoreColumns(
+        statuses=[SCORE_STATUS_OK, SCORE_STATUS_UNKNOWN_ITEM],
+        scores=[-1.5, float("nan")],
+        probabilities=[0.25, float("nan")],
+    )
+    found = to_columns(ScoreResponse(columns=columns))
+    assert found["status"].tolist() == ["SCORE_STATUS_OK", "SCORE_STATUS_UNKNOWN_ITEM"]
+    np.testing.assert_array_equal(found["score"], [-1.5, np.nan])
+    np.testing.assert_array_equal(found["probability"], [0.25, np.nan])
 
 
 def test_other_rows_have_no_columns() -> None:

@@ -157,7 +157,7 @@ def test_a_server_that_does_not_answer_in_time_is_not_asked_again(client: Pencha
     fake.answers("Recommend", 0.5, RecommendResponse())
     with pytest.raises(penchant.DeadlineExceededError):
         client.recommend("u1", deadline_ms=100)
-    assert len(fake.asked["Recommend"]) == 1
+    assert len(fake.asked["Recommend"]) <= 1  # none where a busy machine took as long to connect
 
 
 def test_all_tries_share_one_deadline(client: PenchantClient, fake: "FakeServer") -> None:

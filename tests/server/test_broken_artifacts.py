@@ -67,6 +67,8 @@ def test_the_old_revision_serves_and_the_problem_is_told_until_it_is_mended(
     (told,) = [entry for entry in logs if entry["event"] == "cannot load"]
     assert (told["log_level"], told["version"], told["serving"]) == ("error", "m1.2", "m1.1")
     assert running.client.recommend("u1", 3).model_version == "m1.1"
+    revisions = {each.version: each for each in next(iter(running.client.list_models())).revisions}
+    assert revisions["m1.2"].active  # what should serve, and does not
     # What answers is good: a balancer has no reason to turn away from this server.
     with grpc.insecure_channel(running.target) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)

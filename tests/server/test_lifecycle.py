@@ -12,7 +12,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from penchant.client import PenchantClient
-from penchant.errors import CallCancelledError, UnavailableError
+from penchant.errors import CallCancelledError, DeadlineExceededError, UnavailableError
 from penchant.v1 import embedding_pb2, embedding_pb2_grpc
 from penchant.v1.common_pb2 import ENTITY_KIND_USER
 from sqlalchemy import text
@@ -141,13 +141,15 @@ def test_stopping_lets_a_call_finish_and_takes_no_new_one(
     assert entered.wait(30)
     stopper = threading.Thread(target=lambda: running.app.stop(30))
     stopper.start()
-    with PenchantClient(running.target, retries=0) as late:
+    with PenchantClient(running.target, retries=0, deadline_ms=1_000) as late:
 
         def is_refused() -> bool:
             try:
                 late.get_server_info()
-            except (UnavailableError, CallCancelledError):  # cancelled: it was still waiting to be taken up
+            except (UnavailableError, CallCancelledError):
                 return True
+            except DeadlineExceededError:
+                pass  # it came in the very moment, and would be cancelled once the server has stopped
             return False
 
         eventually(is_refused)

@@ -9,11 +9,9 @@ from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from penchant.errors import FailedPreconditionError, InvalidArgumentError, ModelVersionGoneError, NotFoundError
 from penchant.v1 import segment_pb2 as segment
-from structlog.testing import capture_logs
 
 from graph.storage import registry
 from server import reload
-from training.artifact_manifest import MANIFEST
 
 if TYPE_CHECKING:
     from tests.server.conftest import Running, Served, World
@@ -125,28 +123,6 @@ def test_versions_that_are_none(served: "Served", version: str, kind: type[Excep
     with pytest.raises(kind) as caught:
         served.client.activate_model(version)
     assert caught.value.reason == reason  # type: ignore[attr-defined]  # of several kinds, all with a reason
-
-
-def test_a_broken_revision_leaves_the_old_one_serving_until_it_is_mended(
-    run: Run, eventually: Any, publish_as: PublishAs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reload, "RETRY_MS", 300)
-    running = run()
-    with capture_logs() as logs:
-        running.client.activate_model("m1.3", force=True, reason="a test")
-        eventually(lambda: any(entry["event"] == "cannot load" for entry in logs))
-        running.client.recommend("u1", 1)
-    (said, *more) = [entry for entry in logs if entry["event"] == "cannot load"]
-    assert not more  # tried again and again, but told once
-    assert (said["version"], said["serving"]) == ("m1.3", "m1.1")
-    assert str(running.world.artifacts / "m1.3" / MANIFEST) in said["message"]
-    info = running.client.get_server_info()
-    assert info.model_version == "m1.1"
-    assert next(iter(running.client.list_models())).revisions[0].active  # what should serve, and does not
-    assert running.client.recommend("u1", 1).model_version == "m1.1"
-    shutil.rmtree(running.world.artifacts / "m1.3")
-    publish_as(running.world, "m1.2", "m1.3")
-    eventually(serves(running, "m1.3"))
 
 
 def test_tokens_outlive_one_swap_and_not_two(

@@ -32,6 +32,7 @@ def test_a_server_that_says_all_it_can_says_no_secret(
     secrets, issuer = {scope: new_secret() for scope in ALL_SCOPES}, Issuer()
     for scope in ALL_SCOPES:
         add_key(tmp_path / "keys.toml", scope, secrets[scope], scope)
+    add_key(tmp_path / "keys.toml", "slow", slow := new_secret(), "read", rate=0.01)
     (tmp_path / "jwks.json").write_text(issuer.jwks)
     for name, value in {
         "LOG_LEVEL": "DEBUG",
@@ -39,15 +40,14 @@ def test_a_server_that_says_all_it_can_says_no_secret(
         "JWT_JWKS": tmp_path / "jwks.json",
         "JWT_ISSUER": ISSUER,
         "JWT_AUDIENCE": AUDIENCE,
-        "RATE_PER_CALLER": 40,
     }.items():
         monkeypatch.setenv(f"PENCHANT_{name}", str(value))
     url = make_url(postgresql_url_fresh).set(password=PASSWORD)
     server, target = serve(World(url.render_as_string(hide_password=False), tmp_path / "artifacts"))
 
     tokens = [issuer.token(" ".join(ALL_SCOPES)), issuer.token(exp=1), issuer.token(aud="others"), Issuer().token()]
-    sent = [*secrets.values(), new_secret(), secrets["read"][:-2], *tokens, "Basic YWxpY2U6c2VjcmV0"]
-    known = [*secrets.values(), tokens[0]]
+    sent = [*secrets.values(), slow, new_secret(), secrets["read"][:-2], *tokens, "Basic YWxpY2U6c2VjcmV0"]
+    known = [*secrets.values(), slow, tokens[0]]
     codes = {code for one in sent for code in call_all(target, one, WAYS if one in known else WAYS[:1])}
     with psycopg.connect(postgresql_url_fresh.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("ALTER TABLE item RENAME TO item_away")

@@ -62,7 +62,9 @@ def test_train_refresh_list_show_rollback_and_activate(
     assert "skipped" in run("models", "gate", "m1.2", *where)
     assert "does not pass" in run("models", "activate", "m1.2", "--gate", "ndcg_of_baseline=9", *where, code=2)
     assert "m1.2 is active" in run("models", "activate", "m1.2", *where)
-    assert "ndcg_of_baseline" in run("models", "show", *where)
+    shown = run("models", "show", *where)
+    assert "ndcg_of_baseline" in shown
+    assert shown.count("The gate") == 1
     assert "canary is m1.1, for 5.000% of the users" in run(
         "models", "label", "canary", "m1.1", "--share", "0.05", *where
     )

@@ -53,7 +53,7 @@ def test_a_published_model_reads_the_features_of_items_that_came_later(store: Da
 
     new = {"item": ["later", "plain"], "attributes": [described(2, 0.0), None]}
     upsert_items(store, pa.table(new))
-    _, path = refresh(store, tmp_path)
+    _, path, *_ = refresh(store, tmp_path)
     refreshed = load_artifact(path)
     later, plain = refreshed.items.index_of(["later", "plain"])
     assert np.linalg.norm(refreshed.item_vectors[later]) == pytest.approx(1, abs=1e-4)

@@ -11,7 +11,7 @@ from training.evaluation.metrics import per_user, top_ranks
 from training.evaluation.protocols import Split
 from training.evaluation.queries import Queries
 from training.memories import Repeats
-from training.mixture import Mixture, Ranking
+from training.mixture import Mixture
 from training.train import Learned
 
 
@@ -43,40 +43,21 @@ def test_a_users_scores_do_not_depend_on_the_others(
     np.testing.assert_allclose(mixture.scores(asked.histories, asked.now_us), together, atol=1e-4)
 
 
-def test_ranking_one_user_agrees_with_the_dense_scores(mixture: Mixture, asked: Queries) -> None:
-    scores = mixture.scores(asked.histories, asked.now_us)
-    for row in range(30):
-        ranking = mixture.rank(asked.histories.select([row]), int(asked.now_us[row]), 10)
-        np.testing.assert_allclose(ranking.log_probability, scores[row, ranking.items], atol=2e-3)
-        best = np.argsort(-scores[row], kind="stable")[:10]
-        assert ranking.items.tolist() == sorted(best.tolist(), key=lambda i: (-scores[row, i], i))
-
-
 def test_contributions_sum_to_the_probability(mixture: Mixture, asked: Queries) -> None:
     history, now = asked.histories.select([3]), int(asked.now_us[3])
     p = np.exp(mixture.scores(history, asked.now_us[3:4])[0])
     everything = np.arange(len(p))
     np.testing.assert_allclose(mixture.explain(history, now, everything).sum(axis=1), p, rtol=1e-3)
-    ranking = mixture.rank(history, now, 5)
-    np.testing.assert_allclose(ranking.contributions, mixture.explain(history, now, ranking.items), rtol=1e-4)
-
-
-def test_only_allowed_items_are_ranked_and_as_many_as_there_are(mixture: Mixture, asked: Queries) -> None:
-    allowed = np.zeros(len(mixture.popularity), np.bool_)
-    allowed[[5, 6, 77]] = True
-
-    def rank(k: int) -> Ranking:
-        return mixture.rank(asked.histories.select([0]), int(asked.now_us[0]), k, allowed=allowed)
-
-    assert sorted(rank(10).items.tolist()) == [5, 6, 77]
-    assert len(rank(2).items) == 2
+    some = np.array([7, 3, 60])
+    np.testing.assert_allclose(mixture.explain(history, now, some), mixture.explain(history, now, everything)[some])
 
 
 def test_who_has_no_history_gets_what_is_popular(mixture: Mixture) -> None:
     n_items = len(mixture.popularity)
-    ranking = mixture.rank(nobody(n_items), 0, 10)
-    np.testing.assert_allclose(np.exp(ranking.log_probability), np.sort(mixture.popularity)[::-1][:10], rtol=1e-3)
-    assert (ranking.contributions[:, :-1] == 0).all()
+    np.testing.assert_allclose(
+        np.exp(mixture.scores(nobody(n_items), np.zeros(1, np.int64))[0]), mixture.popularity, rtol=1e-3
+    )
+    assert (mixture.explain(nobody(n_items), 0, np.arange(n_items))[:, :-1] == 0).all()
 
 
 def test_an_unsold_catalog_still_ranks(mixture: Mixture) -> None:

@@ -117,7 +117,7 @@ def test_refresh_takes_in_newer_events_and_items_under_the_same_weights(store: D
     events = {"user": ["u0"], "item": ["brand-new"], "kind": ["purchase"], "occurred_at": [130 * DAY_US]}
     append_events(store, pa.table(events), source="test")
 
-    version, path = refresh(store, root)
+    version, path, *_ = refresh(store, root)
 
     assert str(version) == "m1.2"
     active = registry.active_revision(store)
@@ -139,10 +139,10 @@ def test_refresh_on_what_was_kept_is_a_refresh_from_the_start(store: Database, t
     assert said == ["The graph is counted from the start: there is none yet."]
     events = {"user": ["u0", "new"], "item": ["i3", "i4"], "kind": ["purchase", "purchase"]}
     append_events(store, pa.table({**events, "occurred_at": [60 * DAY_US, 130 * DAY_US]}), source="test")
-    _, kept = refresh(store, root, say=said.append)
+    _, kept, *_ = refresh(store, root, say=said.append)
     assert len(said) == 1
     shutil.rmtree(root / STATE)
-    _, anew = refresh(store, root, say=said.append)
+    _, anew, *_ = refresh(store, root, say=said.append)
     assert len(said) == 2
     one, other = load_artifact(kept), load_artifact(anew)
     assert one.manifest.snapshot_hash == other.manifest.snapshot_hash

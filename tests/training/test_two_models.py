@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from graph.snapshot import Snapshot
 from graph.storage import registry
 from graph.storage.database import Database
-from graph.storage.errors import ConflictError
+from graph.storage.errors import ArtifactError, ConflictError
 from graph.storage.labels import labels
 from training.artifact import Artifact, load_artifact
+from training.artifact_publish import publish_revision
 from training.comparison import overlap
 from training.measure import measure
 from training.promotion import judge_recorded, promote
@@ -99,10 +101,37 @@ def test_there_is_nothing_to_measure_beside_itself(two: Two) -> None:
         measure(two.database, two.root, two.first.version)
 
 
+def test_what_was_activated_while_a_refresh_ran_goes_on_to_serve(own: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training and refresh run by the clock, and somebody may roll back meanwhile."""
+
+    def published(*arguments: Any) -> Path:
+        promote(own.database, own.second.version, force=True, reason="a test")
+        return publish_revision(*arguments)
+
+    monkeypatch.setattr("training.refresh.publish_revision", published)
+    with pytest.raises(ConflictError, match=r"m1\.1 serves no longer") as caught:
+        refresh(own.database, own.root)
+    assert "m1.2 is there" in caught.value.hint
+    active = registry.active_revision(own.database)
+    assert active is not None
+    assert active.version == own.second.version
+    assert registry.get_revision(own.database, registry.Version(1, 2)).path == "m1.2"
+
+
+def test_measuring_beside_a_folder_that_is_gone_keeps_what_was_found_before(own: Two) -> None:
+    noted = registry.get_revision(own.database, own.second.version).comparison
+    shutil.rmtree(own.root / "m1.1")
+    with pytest.raises(ArtifactError, match="nothing to compare"):
+        measure(own.database, own.root, own.second.version)
+    assert registry.get_revision(own.database, own.second.version).comparison == noted
+
+
 def test_a_refresh_of_a_model_that_may_not_serve_does_not_serve_either(own: Two) -> None:
     registry.note_comparison(own.database, own.second.version, comparison_of(own).model_dump() | {"ndcg": 0.0})
-    with pytest.raises(ConflictError, match=r"m2\.2 does not pass"):
-        refresh(own.database, own.root, version=own.second.version)
+    refused = refresh(own.database, own.root, version=own.second.version)
+    assert (str(refused.version), refused.is_active) == ("m2.2", False)
+    assert refused.gate is not None
+    assert not refused.gate.passes
     active = registry.active_revision(own.database)
     assert active is not None
     assert active.version == own.first.version
@@ -161,7 +190,7 @@ def test_segments_of_models_in_one_space_have_ids_of_their_own(two: Two) -> None
 
 
 def test_a_refresh_stays_turned(own: Two) -> None:
-    version, path = refresh(own.database, own.root, version=own.second.version, activate=False)
+    version, path, *_ = refresh(own.database, own.root, version=own.second.version, activate=False)
     assert str(version) == "m2.2"
     before, after = own.artifact("m2.1"), load_artifact(path)
     assert after.manifest.vector_space == "m1"

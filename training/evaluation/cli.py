@@ -23,6 +23,7 @@ from training.options import (
     chosen_baselines,
     moment,
 )
+from training.wide_console import wide_console
 
 
 def evaluate_command(
@@ -91,7 +92,7 @@ def evaluate_command(
             finally:
                 store.close()
         # Piped, the table must not be folded to 80 columns: whoever reads it wants whole rows.
-        out = Console(width=None if Console().is_terminal else 160)
+        out = wide_console()
         out.print(table_of(found))
         if found.comparisons:
             out.print(comparison_table(found))

@@ -27,6 +27,7 @@ from training.options import (
     moment,
 )
 from training.stages import stages_on
+from training.wide_console import wide_console
 
 if TYPE_CHECKING:
     from training.evaluation.spread import Spread
@@ -107,7 +108,7 @@ def cross_validate_command(
             stages.stage("page")
             page = write_cross_validation(reports, output)
             written = write_summary(reports, output)
-        out = Console(width=None if Console().is_terminal else 160)
+        out = wide_console()
         out.print(_table(spreads(reports), len(reports)))
         screen.print(f"written: {written}")
         screen.print(f"page: {page}")

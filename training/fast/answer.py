@@ -99,9 +99,14 @@ class FastMixture:
         cells = cells or cells_of(net.vectors, net.prior, net.temperature, few=capacity)
         fast = cls(mixture, cells, tables_of(mixture, cells, now_us), capacity, strongest)
         # Loops are compiled at their first call, and nobody who asks should have to wait for it.
-        nobody = histories_from_arrays([], [], [], n_users=1, n_items=len(mixture.popularity))
-        fast.shares(fast.answer(nobody, np.array([now_us]))[0], np.zeros(0, np.int32))
+        fast.shares(fast.nobody, np.zeros(0, np.int32))
         return fast
+
+    @cached_property
+    def nobody(self) -> Answer:
+        """What is answered of who did nothing, at any time."""
+        nothing = histories_from_arrays([], [], [], n_users=1, n_items=len(self.tables.popularity))
+        return self.answer(nothing, np.zeros(1, np.int64))[0]
 
     def as_of(self, now_us: int) -> "FastMixture":
         """The same, with the items' sales counted as of another moment."""
@@ -156,7 +161,8 @@ class FastMixture:
     def _averted(self, answer: Answer, dislikes: Dislikes) -> Answer:
         """Once what is disliked has fallen."""
         left = self._left(dislikes, answer.item)
-        averse = _Averse(answer.item, answer.share, dislikes, mass_left(answer.p, left, is_whole=False))
+        elsewhere = max(1 - float(answer.p.sum(dtype=np.float64)), 0.0)
+        averse = _Averse(answer.item, answer.share, dislikes, mass_left(answer.p, left, elsewhere))
         share = answer.share * (left / averse.mass_left).astype(np.float32)[:, None]
         return _ordered(answer.item, share, answer.others, averse)
 

@@ -29,6 +29,21 @@ def foretell(
     return out
 
 
+def compile_now() -> None:
+    """Nobody who asks should have to wait for it."""
+    knots, nothing = np.array([0.0, 1.0]), np.zeros(0)
+    _foretell(
+        np.stack([knots, knots]),
+        knots,
+        np.zeros((2, 2, 2)),
+        0.0,
+        np.zeros(0, np.int64),
+        np.zeros(0, np.int32),
+        nothing,
+        nothing.copy(),
+    )
+
+
 @compiled
 def _foretell(
     knots: Float64s,

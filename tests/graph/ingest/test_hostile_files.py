@@ -118,6 +118,22 @@ def test_json_nested_without_end_is_one_rejected_row(tmp_path: Path, how: str, d
     assert [(reject.line, "nested too deeply" in reject.reason) for reject in batch.rejects] == [(2, True)]
 
 
+def test_brackets_in_texts_take_no_nesting_back(tmp_path: Path) -> None:
+    path, good = tmp_path / "e.jsonl", nested(2, "lists")
+    hidden = b'{"u": "' + b"]" * 1_000 + b'", "i": "i1", "t": "2020-01-01", "a": ' + b"[" * 900 + b"]" * 900 + b"}\n"
+    path.write_bytes(good + hidden + good)
+    (batch,) = JsonLinesReader(path, table()).batches()
+    assert batch.rows.height == 2
+    assert [(reject.line, "nested too deeply" in reject.reason) for reject in batch.rejects] == [(2, True)]
+
+
+def test_a_row_that_is_wide_and_not_deep_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    path.write_bytes(b'{"u": "u1", "i": "i1", "t": "2020-01-01", "a": [' + b"[1]," * 500 + b"[1]]}\n")
+    (batch,) = JsonLinesReader(path, table()).batches()
+    assert (batch.rows.height, batch.rejects) == (1, [])
+
+
 def test_brackets_in_texts_are_no_nesting(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     rows = [{"u": "[" * 300, "n": each} for each in range(3)]

@@ -1,7 +1,9 @@
 import pytest
+from sqlalchemy import insert
 
-from graph.storage.changes import Follower, append_change, names, newest_change
+from graph.storage.changes import Follower, Tidings, append_change, names, newest_change
 from graph.storage.database import Database
+from graph.storage.tables import change
 
 
 def say(database: Database, number: int) -> None:
@@ -31,6 +33,45 @@ def test_what_is_rolled_back_was_never_said(database: Database) -> None:
         append_change(connection, "events", {"number": 1})
         transaction.rollback()
     assert heard(follower) == []
+
+
+def told(tidings: Tidings) -> list[int]:
+    return sorted(change.detail["number"] for change in tidings.poll())
+
+
+def test_tidings_come_once_each(database: Database) -> None:
+    say(database, 1)
+    tidings = Tidings(database)
+    assert told(tidings) == []
+    say(database, 2)
+    say(database, 3)
+    assert told(tidings) == [2, 3]
+    assert told(tidings) == []
+    say(database, 4)
+    assert told(tidings) == [4]
+
+
+def test_after_a_long_silence_all_tidings_come(database: Database) -> None:
+    """More of them than a statement takes parameters."""
+    tidings = Tidings(database)
+    with database.begin() as connection:
+        row = {"kind": "events", "detail": {"number": 1}, "recorded_at": 0, "transaction_id": 0}
+        connection.execute(insert(change), [row] * 70_000)
+    assert len(tidings.poll()) == 70_000
+    assert tidings.poll() == []
+
+
+@pytest.mark.postgres
+def test_tidings_wait_for_no_older_transaction_and_miss_none(postgresql_url_fresh: str) -> None:
+    database = Database(postgresql_url_fresh)
+    tidings = Tidings(database)
+    with database.begin() as slow:
+        append_change(slow, "events", {"number": 1})
+        say(database, 2)
+        first = told(tidings)
+    second, third = told(tidings), told(tidings)
+    database.close()
+    assert (first, second, third) == ([2], [1], [])
 
 
 @pytest.mark.postgres

@@ -7,6 +7,7 @@ from graph.storage.database import Database
 from graph.storage.events import append_events
 from graph.storage.kinds import load_kinds
 from graph.storage.recent import RecentEvents, recent_events
+from graph.storage.times import NEVER_US
 from tests.graph.storage.names import item_names
 
 NOW = 1_700_000_000_000_000
@@ -64,3 +65,11 @@ def test_columns_carry_what_was_stored(database: Database) -> None:
     np.testing.assert_array_equal(found.value, [2.5, np.nan])
     assert found.occurred_at.tolist() == [NOW, NOW + 1]
     assert found.sequence.tolist() == [-1, 0]
+
+
+def test_what_lies_ahead_is_told_but_not_among_them(database: Database) -> None:
+    append(database, {"item": "a"}, {"item": "b", "occurred_at": NOW + 9}, {"item": "c", "occurred_at": NOW + 7})
+    found = recent_events(database, ["ann", "bob"], limit=9, before_us=NOW + 5)
+    assert items(database, found) == ["a"]
+    assert found.next_at.tolist() == [NOW + 7, NEVER_US]
+    assert recent_events(database, ["ann"], limit=9).next_at.tolist() == [NEVER_US]

@@ -1,10 +1,12 @@
 """Credentials, and how long a verified caller is remembered: to the end of the credentials or a change of the file."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import structlog.testing
 
@@ -14,7 +16,9 @@ from server.auth import guard as guard_module
 from server.auth.caller import Caller
 from server.auth.guard import Guard, guard_of
 from server.auth.keys import Keys, new_secret
+from server.border import _guard_stream
 from tests.server.auth.conftest import AUDIENCE, ISSUER, SECRETS, Guarded, Issuer, add_key, bearer
+from tests.server.in_a_loop import in_a_loop
 
 METHOD = "/penchant.v1.ServerService/GetServerInfo"
 
@@ -153,3 +157,34 @@ def test_settings_that_do_not_belong_together_are_refused(tmp_path: Path) -> Non
             guard_of(Settings.model_validate({"jwt_jwks": tmp_path / "jwks.json", **given}))
     with pytest.raises(BadInputError, match=r"keys\.toml cannot be read"):
         guard_of(Settings(auth_keys=tmp_path / "keys.toml"))
+
+
+@in_a_loop
+async def test_a_long_answer_ends_with_the_key_that_it_was_asked_for_with() -> None:
+    looks: list[str] = []
+
+    class Door:
+        def check(self, method: str, metadata: object) -> None:
+            looks.append(method)
+            if len(looks) > 2:
+                raise UnauthenticatedError("The key is gone.", hint="Ask for another.")
+
+    class EndedError(Exception):
+        """As gRPC ends a call."""
+
+    class Context:
+        def invocation_metadata(self) -> tuple[()]:
+            return ()
+
+        async def abort(self, code: grpc.StatusCode, *details: object) -> None:
+            raise EndedError(code)
+
+    def answers(request: Any, context: Any) -> Any:
+        return iter(range(9))
+
+    door: Any = Door()
+    with ThreadPoolExecutor(1) as threads:
+        chunks = _guard_stream("/shop/Export", answers, threads, door)(object(), Context())
+        assert [await anext(chunks), await anext(chunks)] == [0, 1]
+        with pytest.raises(EndedError, match="UNAUTHENTICATED"):
+            await anext(chunks)
