@@ -2,7 +2,9 @@
 
 A batch of sixteen costs little more than three questions by themselves. Where there is time nobody waits for a batch to
 fill: who comes first is answered at once, with all that wait by then. Where more is asked than can be answered, whoever
-would wait too long is sent away at once: an answer that comes too late costs as much as one in time.
+would wait too long is sent away at once: an answer that comes too late costs as much as one in time. How long is too
+long depends on whether it is a burst, which a queue is for, or goes on, when a queue helps nobody (the controlled delay
+of Nichols and Jacobson, "Controlling Queue Delay", 2012, as Facebook's servers have it: Maurer, "Fail at Scale", 2015).
 """
 
 import asyncio
@@ -26,7 +28,9 @@ LINGER_S = 0.002
 """How long the first of a batch waits for others, where the batch before held more than one: who had an answer just now
 asks again, and a question by itself costs as much as three in a batch."""
 LATEST = 0.2
-"""Weight of the latest batch in what a question takes."""
+"""Weight of the latest full batch in what a question takes; others weigh as much as they hold."""
+LASTING = 0.2
+"""Of the patience is left while there has been a queue for longer than that patience."""
 
 log = structlog.get_logger("penchant.server")
 
@@ -44,12 +48,14 @@ class Batcher(Generic[Question, Answer]):
     def __init__(
         self, work: Callable[[Sequence[Question]], Sequence[Answer]], *, most: int, patience_s: float = math.inf
     ) -> None:
-        """patience_s: who would have to wait longer is sent away."""
+        """patience_s: who would have to wait longer is sent away; earlier where there was a queue for all that time."""
         self._work = work
         self._most = most
         self._patience_s = patience_s
         self._each_s = 0.0
         """What a question took of late."""
+        self._no_queue_at = -math.inf
+        """When nobody waited, seconds."""
         self._waiting: queue.SimpleQueue[_Asked[Question, Answer] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="answer-batches", daemon=True)
         self._stopped = False
@@ -73,12 +79,18 @@ class Batcher(Generic[Question, Answer]):
         """
         if self._stopped:
             raise StoppingError("The server is stopping.", hint="Ask another, or again later.")
-        if self._waiting.qsize() * self._each_s > self._patience_s:
+        if self._waiting.qsize() * self._each_s > self._patience_now():
             raise BusyError("More is asked than this server can answer.", hint="Ask again as told, or another server.")
         loop = asyncio.get_running_loop()
         asked = _Asked[Question, Answer](question, loop.create_future(), loop)
         self._waiting.put(asked)
         return await asked.answered
+
+    def _patience_now(self) -> float:
+        now = time.monotonic()
+        if not self._waiting.qsize():
+            self._no_queue_at = now
+        return self._patience_s * (LASTING if now - self._no_queue_at > self._patience_s else 1)
 
     def stop(self) -> None:
         """Returns once everything asked is answered."""
@@ -116,8 +128,9 @@ class Batcher(Generic[Question, Answer]):
             else:
                 self._tell(batch, [error] * len(batch))
             return
-        took_s = (time.monotonic() - began) / len(batch)
-        self._each_s += LATEST * (took_s - self._each_s)
+        each_s = (time.monotonic() - began) / len(batch)
+        # A question by itself takes as long as three together, and the first of all ten times that.
+        self._each_s += LATEST * len(batch) / self._most * (each_s - self._each_s)
         self._tell(batch, answers)
 
     @staticmethod

@@ -1,6 +1,7 @@
 """Batches of questions: together where they wait, each its own answer, nobody takes another along."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,8 +32,8 @@ class Work:
 
 
 @contextmanager
-def batcher(work: Work, most: int = 4) -> Iterator[Batcher[int, int]]:
-    found = Batcher(work, most=most)
+def batcher(work: Work, most: int = 4, patience_s: float = math.inf) -> Iterator[Batcher[int, int]]:
+    found = Batcher(work, most=most, patience_s=patience_s)
     found.start()
     try:
         yield found
@@ -117,6 +118,42 @@ async def test_who_would_wait_too_long_is_sent_away_and_later_ones_are_answered(
     assert found._each_s < 0.3
     assert await found.ask(8) == 16
     found.stop()
+
+
+@in_a_loop
+async def test_a_burst_may_wait_but_where_the_queue_stays_fewer_are_let_in() -> None:
+    work = Work()
+    with batcher(work, most=1, patience_s=2.0) as found:
+        found._each_s = 0.5
+        tasks = await asked_behind(found, work, [1, 2, 3])
+        await asyncio.sleep(2.1)  # for all that time somebody waits
+        with pytest.raises(BusyError):
+            await found.ask(4)  # behind two: a second
+        work.may.set()
+        assert await asyncio.gather(*tasks) == [2, 4, 6]
+        assert await found.ask(5) == 10  # the queue is gone
+        found._each_s = 0.5
+        work.may.clear()
+        work.begun.clear()
+        tasks = await asked_behind(found, work, [6, 7, 8, 9])  # as many as before are a burst again
+        work.may.set()
+        assert await asyncio.gather(*tasks) == [12, 14, 16, 18]
+
+
+@in_a_loop
+async def test_the_first_answer_of_all_takes_its_time_and_nobody_is_sent_away() -> None:
+    """It maps files and compiles; one slow question by itself says nothing of those that are answered together."""
+    work = Work()
+    with batcher(work, most=32, patience_s=0.25) as found:
+        first = await asked_behind(found, work, [0])
+        await asyncio.sleep(0.5)
+        work.may.set()
+        await asyncio.gather(*first)
+        work.may.clear()
+        work.begun.clear()
+        tasks = await asked_behind(found, work, range(1, 17))
+        work.may.set()
+        assert await asyncio.gather(*tasks) == [2 * question for question in range(1, 17)]
 
 
 @in_a_loop
