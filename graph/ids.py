@@ -6,6 +6,7 @@ store: external id <-> surrogate int64       arrays: index 0 … n-1, in the ord
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,7 @@ class IdMap:
         """int32 [n], -1 where unknown. A few cost a dict look-up each, a million one Arrow hash join."""
         if len(externals) <= max(_FEW, len(self) // _FEW_OF):
             values = externals.to_pylist() if isinstance(externals, pa.Array) else externals
-            find = self._index.get
-            return np.array([find(value, UNKNOWN) for value in values], np.int32)
+            return np.fromiter(map(self._index.get, values, repeat(UNKNOWN)), np.int32, len(values))
         column = externals if isinstance(externals, pa.Array) else pa.array(externals, pa.string())
         found = pc.index_in(column.cast(pa.string()), value_set=self.external)
         return np.asarray(found.fill_null(UNKNOWN), dtype=np.int32)

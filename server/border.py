@@ -6,7 +6,7 @@ is wrapped here. What is no coroutine runs in a thread, so that it may wait for 
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -17,11 +17,12 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 
-from graph.storage.errors import BadInputError, BusyError, DeadlineError, PenchantError, UnauthenticatedError
+from graph.storage.errors import BadInputError, BusyError, PenchantError, UnauthenticatedError
 from server import limits
 from server.auth.audit import audited
 from server.auth.guard import Guard
 from server.auth.scopes import SCOPES, require_scopes
+from server.our_time import OurTime
 from server.status import build_status, status_of
 from server.watch.call import REQUEST_ID, current_request_id
 from server.watch.calls import Calls
@@ -120,6 +121,7 @@ def _decoder(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], An
 
 def _guard_unary(method: str, call: Callable[..., Any], threads: Executor) -> Callable[..., Any]:
     waits = inspect.iscoroutinefunction(call)
+    ours = OurTime(lambda: limits.DEFAULT_DEADLINE_MS)
 
     async def guard(request: Any, context: "Context") -> Any:
         try:
@@ -128,25 +130,12 @@ def _guard_unary(method: str, call: Callable[..., Any], threads: Executor) -> Ca
                 work = call(request, context)
             else:
                 work = asyncio.get_running_loop().run_in_executor(threads, call, request, context)
-            answer = await (work if context.time_remaining() is not None else _in_our_time(work))
+            answer = await (work if context.time_remaining() is not None else ours.give(work))
         except Exception as error:
             await _end(error, method, context)
         return answer
 
     return guard
-
-
-async def _in_our_time(work: Awaitable[Any]) -> Any:
-    """For a caller who set no deadline. One who did is gone when it is over, and gRPC cancels the call."""
-    try:
-        async with asyncio.timeout(limits.DEFAULT_DEADLINE_MS / 1_000) as deadline:
-            return await work
-    except TimeoutError as error:
-        if not deadline.expired():  # the work's own
-            raise
-        raise DeadlineError(
-            f"The call was not done within {limits.DEFAULT_DEADLINE_MS:,} ms.", hint="Set a deadline to wait longer."
-        ) from error
 
 
 def _guard_stream(

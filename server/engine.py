@@ -30,7 +30,7 @@ from training.fast.answer import Answer
 from training.fast.foretell import foretell
 from training.horizon import NEXT_EVENT, Horizon
 from training.interest_weights import supported
-from training.mixture import Ranking, best_of
+from training.mixture import Ranking, best_of, ranking_of
 from training.mixture_net import strongest_of
 from training.profiles import profiles
 from training.segments import one_vector
@@ -190,11 +190,10 @@ class Engine:
 
     def best(self, answer: Answer, k: int, allowed: Bools) -> Ranking | None:
         """Of what matters to one user the best k that are `allowed` [V]; None where these are fewer than there are."""
-        place = np.flatnonzero(allowed[answer.item])
+        place = _first_true(allowed, answer.item, k)
         if len(place) < k and np.count_nonzero(allowed) > len(place):
             return None
-        best = place[:k]
-        return best_of(answer.item[best], answer.share[best], k)
+        return ranking_of(answer.item[place], answer.share[place])
 
     def rank(self, answer: Answer, k: int, allowed: Bools) -> Ranking:
         """The best k of one user among all that is `allowed` [V]."""
@@ -274,6 +273,10 @@ class Engine:
         """Indices of what has a vector, in the order of the external ids' UTF-8 bytes."""
         return self.revision.item_order if kind == "item" else self.revision.category_order
 
+    def has_vector(self, kind: Literal["item", "category"]) -> Bools:
+        """By index."""
+        return self.revision.items_with_vector if kind == "item" else self.revision.categories_with_vector
+
     def vectors(self, kind: Literal["item", "category"]) -> Float32s:
         artifact = self.revision.artifact
         return artifact.item_vectors if kind == "item" else artifact.category_vectors
@@ -324,3 +327,9 @@ class Engine:
         if not artifact.segments.of_profiles:
             return artifact.segments.assign(one_vector(*self.user_vectors(past)))
         return artifact.segments.assign(profiles(artifact.item_vectors, past.histories))
+
+
+def _first_true(mask: Bools, items: Int32s, k: int) -> Int64s:
+    """The first k places of `items` whose mask is set; mostly they are among the first few."""
+    place = np.flatnonzero(mask[items[: 2 * k]])[:k]
+    return place if len(place) == k else np.flatnonzero(mask[items])[:k]

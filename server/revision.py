@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
-from graph.arrays import Float32s, Int64s
+from graph.arrays import Bools, Int64s
 from graph.ids import IdMap
 from graph.storage.times import now_us
 from graph.taxonomy import ancestors_matrix
@@ -42,14 +42,24 @@ class Revision:
         return self.artifact.version
 
     @cached_property
+    def items_with_vector(self) -> Bools:
+        """[V]"""
+        return np.asarray(self.artifact.item_vectors.any(axis=1))
+
+    @cached_property
+    def categories_with_vector(self) -> Bools:
+        """[C]"""
+        return np.asarray(self.artifact.category_vectors.any(axis=1))
+
+    @cached_property
     def item_order(self) -> Int64s:
         """Items that have a vector, in the order of their external ids' UTF-8 bytes."""
-        return _in_order(self.artifact.items, self.artifact.item_vectors)
+        return _in_order(self.artifact.items, self.items_with_vector)
 
     @cached_property
     def category_order(self) -> Int64s:
         """The same of categories."""
-        return _in_order(self.artifact.categories, self.artifact.category_vectors)
+        return _in_order(self.artifact.categories, self.categories_with_vector)
 
     @cached_property
     def population_share(self) -> NDArray[np.float64]:
@@ -57,9 +67,8 @@ class Revision:
         return np.asarray(self.artifact.popularity @ self.ancestors, np.float64)
 
 
-def _in_order(ids: IdMap, vectors: Float32s) -> Int64s:
+def _in_order(ids: IdMap, has_vector: Bools) -> Int64s:
     order = pc.sort_indices(ids.external.cast("binary")).to_numpy()
-    has_vector = np.asarray(vectors.any(axis=1))
     return np.asarray(order[has_vector[order]], np.int64)
 
 

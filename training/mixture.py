@@ -265,7 +265,17 @@ def _row_max(matrix: sparse.csr_array) -> NDArray[Any]:
 
 def best_of(items: NDArray[np.integer[Any]], contributions: Float32s, k: int) -> Ranking:
     """The k of some items [n] to which the sources [n, S] together add most."""
-    p = contributions.sum(axis=1)
-    order = np.lexsort((items, -p))[:k]
-    log_p = np.log(np.maximum(p[order], _LEAST)).astype(np.float32)
-    return Ranking(np.asarray(items[order], np.int64), log_p, contributions[order])
+    order = best_first(items, contributions)[:k]
+    return ranking_of(items[order], contributions[order])
+
+
+def best_first(items: NDArray[np.integer[Any]], contributions: Float32s) -> Int64s:
+    """The places of items [n], the most probable first, of equal ones the lower index."""
+    order: Int64s = np.lexsort((items, -contributions.sum(axis=1)))
+    return order
+
+
+def ranking_of(items: NDArray[np.integer[Any]], contributions: Float32s) -> Ranking:
+    """Of items in the order of their probability."""
+    log_p = np.log(np.maximum(contributions.sum(axis=1), _LEAST)).astype(np.float32)
+    return Ranking(items.astype(np.int64), log_p, contributions)

@@ -15,7 +15,7 @@ from rich.table import Table
 import benchmarks.serving as package
 from benchmarks.serving.bare import KINDS
 from benchmarks.serving.closed import Measured, ask
-from benchmarks.serving.questions import NOTHING, REQUESTS, questions
+from benchmarks.serving.questions import BYTES, BYTES_SERVER, NOTHING, REQUESTS, questions
 from benchmarks.serving.world import another, make_world
 
 
@@ -40,6 +40,8 @@ def main() -> None:
         for kind in KINDS:
             with another("benchmarks.serving.bare", kind) as target:
                 found.setdefault(f"empty, {kind}", []).append(ask(target, NOTHING, **how))
+                if kind == BYTES_SERVER:
+                    found.setdefault(BYTES.name, []).append(ask(target, BYTES, **how))
         for flags in {question.serve: None for question in asked}:
             with world.serve(*flags) as target:
                 for question in (each for each in asked if each.serve == flags):

@@ -5,18 +5,25 @@ from dataclasses import replace
 
 import numpy as np
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.wrappers_pb2 import BytesValue, Int64Value
 from penchant.v1 import common_pb2 as common
 from penchant.v1 import embedding_pb2, interest_pb2, similarity_pb2
 
-from benchmarks.serving.bare import METHOD
+from benchmarks.serving.bare import BYTES_METHOD, METHOD
 from benchmarks.serving.closed import Question
+from benchmarks.serving.world import DIM
 
 SCORED, RECOMMENDED, SIMILAR, VECTORS = 100, 20, 20, 1_000
 COME_BACK = 64
 """Users who are asked about again and again, where answers may come from memory."""
 REQUESTS = 4_000
+BYTES_SERVER = "uvloop"
 NOTHING_KEPT = ("--known-users-mib", "0")
 
+BYTES = Question(
+    f"as many bytes, {BYTES_SERVER}", BYTES_METHOD, [Int64Value(value=VECTORS * DIM * 4)], BytesValue.FromString
+)
+"""What BatchGetEmbeddings sends, and nothing else done."""
 NOTHING = Question("empty", METHOD, [Empty()], Empty.FromString)
 
 

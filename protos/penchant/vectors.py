@@ -74,12 +74,20 @@ class EmbeddingChunk(Embeddings):
 
 def encode(vectors: FloatArray, *, half: bool = False) -> Vectors:
     """The message for `vectors` [rows, dim]; `half` rounds to float16. ValueError where it is no matrix."""
+    message = Vectors()
+    write(vectors, message, half=half)
+    return message
+
+
+def write(vectors: FloatArray, message: Vectors, *, half: bool = False) -> bytes:
+    """The same into the message of an answer, which else would copy it; the bytes that it holds then."""
     if vectors.ndim != 2:
         raise ValueError(f"vectors must have the shape [rows, dim], not {vectors.shape}")
-    kind = ELEMENT_TYPE_F16 if half else ELEMENT_TYPE_F32
-    rows, dim = vectors.shape
-    data = np.ascontiguousarray(vectors, _DTYPES[kind]).tobytes()
-    return Vectors(rows=rows, dim=dim, element_type=kind, data=data)
+    message.element_type = ELEMENT_TYPE_F16 if half else ELEMENT_TYPE_F32
+    message.rows, message.dim = vectors.shape
+    data = np.ascontiguousarray(vectors, _DTYPES[message.element_type]).tobytes()
+    message.data = data
+    return data
 
 
 def decode(message: Vectors) -> FloatArray:
@@ -97,7 +105,7 @@ def decode(message: Vectors) -> FloatArray:
 
 def checksum(ids: Sequence[str], weights: Sequence[float], data: bytes) -> int:
     """CRC-32 of an export's chunk, as `ExportEmbeddingsResponse.checksum` defines it."""
-    names = "".join(f"{name}\0" for name in ids).encode()
+    names = "\0".join([*ids, ""]).encode()  # a zero behind each
     return zlib.crc32(data, zlib.crc32(np.asarray(weights, "<f4").tobytes(), zlib.crc32(names)))
 
 

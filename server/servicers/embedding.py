@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 from penchant.v1 import embedding_pb2 as pb
 from penchant.v1.embedding_pb2_grpc import EmbeddingServiceServicer
-from penchant.vectors import checksum, encode
+from penchant.vectors import checksum, write
 
 from graph.arrays import Bools, Float32s
 from graph.storage.errors import BadInputError
@@ -73,19 +73,21 @@ class EmbeddingServicer(EmbeddingServiceServicer):
             answer.history_as_of.CopyFrom(timestamp(past.as_of_us))
             vectors, weights = engine.user_vectors(past)
             present = np.asarray(vectors.any(axis=2))
-            has_vector = np.asarray(present.any(axis=1))
-            answer.statuses.extend(map(_status, past.is_known.tolist(), has_vector.tolist()))
+            counts = present.sum(axis=1)
+            answer.statuses.extend(map(_status, past.is_known.tolist(), (counts > 0).tolist()))
+            answer.vector_counts.extend(counts.tolist())
             answer.weights.extend(weights[present].tolist())
+            vectors = vectors[present]
         else:
             index = engine.ids(kind).index_of(ids)
             limits.check_unknown(ids, index >= 0, "ids")
-            vectors = np.asarray(engine.vectors(kind)).take(np.maximum(index, 0), axis=0)[:, None]
-            present = vectors.any(axis=2) & (index >= 0)[:, None]
+            present = (index >= 0) & engine.has_vector(kind)[index]
+            vectors = np.asarray(engine.vectors(kind)).take(index[present], axis=0)
             newer = engine.live.newer_items if kind == "item" else engine.live.newer_categories
-            answer.statuses.extend(_statuses(ids, index >= 0, present[:, 0], newer))
-        answer.vector_counts.extend(present.sum(axis=1).tolist())
-        _check_size(int(present.sum()) * manifest.dim * (2 if half else 4), len(ids))
-        answer.vectors.CopyFrom(encode(vectors[present], half=half))
+            answer.statuses.extend(_statuses(ids, index >= 0, present, newer))
+            answer.vector_counts.extend(present.astype(np.uint32).tolist())
+        _check_size(vectors.size * (2 if half else 4), len(ids))
+        write(vectors, answer.vectors, half=half)
         return answer
 
     def ExportEmbeddings(  # type: ignore[override]  # None is for the border, which sends it to nobody
@@ -110,19 +112,19 @@ class EmbeddingServicer(EmbeddingServiceServicer):
                 yield None
                 continue
             last = part.ids[-1] if part.ids else place.last
-            vectors = encode(part.vectors, half=half)
-            yield pb.ExportEmbeddingsResponse(
+            answer = pb.ExportEmbeddingsResponse(
                 ids=part.ids,
                 vector_counts=part.counts,
-                vectors=vectors,
                 weights=part.weights,
                 resume_token=tokens.encode(Place(last, place.version, place.as_of_us, place.total), asked),
-                checksum=checksum(part.ids, part.weights, vectors.data),
                 total_ids=place.total,
                 vector_space=manifest.vector_space,
                 model_version=manifest.version,
                 as_of=timestamp(place.as_of_us),
             )
+            sent = write(part.vectors, answer.vectors, half=half)
+            answer.checksum = checksum(part.ids, part.weights, sent)
+            yield answer
 
 
 def _statuses(

@@ -19,7 +19,7 @@ from training.fast.look import Looks, Scratch, Seen, look, scratch_for, tilt
 from training.fast.say import Others, say
 from training.fast.tables import Tables, pace_at, tables_of
 from training.memories import ItemToItem, Memory
-from training.mixture import Mixture
+from training.mixture import Mixture, best_first
 from training.ranker_features import HAD, LAST_EVENTS, NEW, in_last_step
 from training.recency import NEWEST
 
@@ -259,7 +259,7 @@ def _of(seen: Seen, n_users: int, n_looks: int) -> Seen:
 
 
 def _ordered(item: Int32s, share: Float32s, others: Others, averse: _Averse | None = None) -> Answer:
-    order = np.argsort(-share.sum(axis=1), kind="stable")
+    order = best_first(item, share)
     return Answer(item[order], share[order], others, averse)
 
 
