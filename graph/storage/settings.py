@@ -74,7 +74,9 @@ class Settings(BaseSettings):
         256, ge=0, description="memory for what is known of users who were asked about lately, MiB, some 40 KiB a user"
     )
     patience_ms: float = Field(
-        250, gt=0, description="who would wait longer for an answer than this is sent away at once, milliseconds"
+        250,
+        gt=0,
+        description="who would wait longer for an answer is sent away, milliseconds; a fifth of it where a queue lasts",
     )
     grace_s: float = Field(10, ge=0, description="time that calls in flight get to finish after SIGTERM, seconds")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is worth a log line")
