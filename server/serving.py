@@ -1,10 +1,19 @@
 """One process that serves, from its start until somebody says that it is enough."""
 
+import os
+import threading
 from collections.abc import Callable
+
+import structlog
 
 from graph.storage.cli_errors import explained
 from graph.storage.settings import Settings
 from server.logs import set_up_logging
+
+BEYOND_GRACE_S = 10.0
+"""What the end may take beyond the grace period: a transaction that is being written, a model that is being read."""
+
+log = structlog.get_logger("penchant.server")
 
 
 def serve_until(
@@ -23,7 +32,17 @@ def serve_until(
         server = start(settings, share_port=share_port)
         on_port(server.port)
         enough()
+        end_anyway = threading.Timer(settings.grace_s + BEYOND_GRACE_S, _end_anyway)
+        end_anyway.daemon = True
+        end_anyway.start()
         server.stop(settings.grace_s)
+        end_anyway.cancel()
+
+
+def _end_anyway() -> None:
+    """A store that hangs is waited for by a thread that nothing can stop. What was acknowledged is durable."""
+    log.error("the server could not stop in time and ends as it is", hint="Does the store hang?")
+    os._exit(1)
 
 
 def _limit_threads(threads: int) -> None:

@@ -20,14 +20,13 @@ import typer
 from graph.storage.errors import BadInputError, PenchantError
 from graph.storage.settings import Settings
 from server.addresses import family_of, host_and_port, written
-from server.serving import serve_until
+from server.serving import BEYOND_GRACE_S, serve_until
 
 AGAIN_AFTER_S = 1.0
 AGAIN_AFTER_AT_MOST_S = 30.0
 """A worker that ends at once is started again ever more slowly."""
 STEADY_S = 60.0
 """Whoever lasted so long starts again without delay."""
-BEYOND_GRACE_S = 5.0
 
 log = structlog.get_logger("penchant.server")
 

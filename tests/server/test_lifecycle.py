@@ -1,8 +1,10 @@
 """From the first start without a model to the last call under SIGTERM."""
 
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tests.server.conftest import Running, World
 
 Run = Callable[[], "Running"]
+ROOT = Path(__file__).parents[2]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -212,3 +215,47 @@ def test_artifacts_that_are_not_there_are_told(world: "World", run: Run) -> None
     running = run()
     with PenchantClient(running.target, retries=0) as impatient, pytest.raises(UnavailableError, match="manifest"):
         impatient.recommend("u1")
+
+
+HANGS = """
+import sys, threading, time
+import server.engine, server.serving
+from graph.storage.settings import Settings
+from penchant.client import PenchantClient
+from penchant.errors import DeadlineExceededError
+
+asked = threading.Event()
+
+def hangs(*arguments, **named):
+    asked.set()
+    time.sleep(600)
+
+server.engine.recent_events = hangs
+server.serving.BEYOND_GRACE_S = 0.5
+ports = []
+
+def until_asked():
+    with PenchantClient(f"127.0.0.1:{ports[0]}", retries=0, deadline_ms=500) as client:
+        while not asked.is_set():
+            try:
+                client.recommend("u1", 3)
+            except DeadlineExceededError:
+                pass
+
+server.serving.serve_until(Settings(listen="127.0.0.1:0", grace_s=0.1), until_asked, ports.append)
+"""
+
+
+def test_a_store_that_hangs_does_not_keep_the_server_from_ending(world: "World") -> None:
+    environment = os.environ | {"PENCHANT_DATABASE_URL": world.url, "PENCHANT_ARTIFACTS": str(world.artifacts)}
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGS],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "Does the store hang?" in ended.stderr
