@@ -30,7 +30,7 @@ asks again, and a question by itself costs as much as three in a batch."""
 LATEST = 0.2
 """Weight of the latest full batch in what a question takes; others weigh as much as they hold."""
 LASTING = 0.2
-"""Of the patience is left while there has been a queue for longer than that patience."""
+"""Of the patience is left once there has been no pause for longer than that patience."""
 
 log = structlog.get_logger("penchant.server")
 
@@ -48,14 +48,16 @@ class Batcher(Generic[Question, Answer]):
     def __init__(
         self, work: Callable[[Sequence[Question]], Sequence[Answer]], *, most: int, patience_s: float = math.inf
     ) -> None:
-        """patience_s: who would have to wait longer is sent away; earlier where there was a queue for all that time."""
+        """patience_s: who would wait longer is sent away; sooner where there was no pause for all that time."""
         self._work = work
         self._most = most
         self._patience_s = patience_s
         self._each_s = 0.0
         """What a question took of late."""
-        self._no_queue_at = -math.inf
-        """When nobody waited, seconds."""
+        self._pauses = True
+        """There is nothing to answer."""
+        self._paused_at = -math.inf
+        """When that was so last, seconds."""
         self._waiting: queue.SimpleQueue[_Asked[Question, Answer] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="answer-batches", daemon=True)
         self._stopped = False
@@ -88,9 +90,9 @@ class Batcher(Generic[Question, Answer]):
 
     def _patience_now(self) -> float:
         now = time.monotonic()
-        if not self._waiting.qsize():
-            self._no_queue_at = now
-        return self._patience_s * (LASTING if now - self._no_queue_at > self._patience_s else 1)
+        if self._pauses:
+            self._paused_at = now
+        return self._patience_s * (LASTING if now - self._paused_at > self._patience_s else 1)
 
     def stop(self) -> None:
         """Returns once everything asked is answered."""
@@ -101,7 +103,7 @@ class Batcher(Generic[Question, Answer]):
 
     def _run(self) -> None:
         is_busy = False
-        while (first := self._waiting.get()) is not None:
+        while (first := self._next()) is not None:
             batch = [first]
             until = time.monotonic() + (LINGER_S if is_busy else 0.0)
             with suppress(queue.Empty):
@@ -113,6 +115,14 @@ class Batcher(Generic[Question, Answer]):
                     batch.append(asked)
             is_busy = len(batch) > 1
             self._answer([asked for asked in batch if not asked.answered.done()])
+
+    def _next(self) -> _Asked[Question, Answer] | None:
+        if self._waiting.empty():
+            self._pauses = True
+        first = self._waiting.get()
+        if self._pauses:
+            self._paused_at, self._pauses = time.monotonic(), False
+        return first
 
     def _answer(self, batch: Sequence[_Asked[Question, Answer]]) -> None:
         if not batch:
