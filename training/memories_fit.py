@@ -39,6 +39,8 @@ RECIPES: dict[str, Callable[[Histories, int], sparse.csr_array]] = {
 FEW_RECIPES = ("follows", "ease")
 """Of long histories only these are counted: `near` and `together` cost a minute each there."""
 MANY_PAIRS = 200_000_000
+LARGE = 25_000
+"""Items of a catalog of which memories keep less."""
 DECAYS = (0.5, 0.7, 0.9, 0.97)
 TREND_POWERS = (0.0, 0.25, 0.5, 1.0)
 """On groceries a root of the trend lifts EASE's NDCG@10 on new items by 10 %, also when the counts are a month old."""
@@ -91,12 +93,12 @@ def recipes_of(histories: Histories) -> list[str]:
 
 
 def kept(histories: Histories) -> int:
-    """Strongest neighbours of an item that a memory keeps: 1,000, fewer in a large catalog (56 MB a memory).
+    """Strongest neighbours of an item that a memory keeps: 1,000, of one of a large catalog 100.
 
     What an answer costs is the length of its rows. On Complete Journey (92,000 items) rows of 64 rank as well as rows
     of 357; in small catalogs the long ones are worth something, and cost nothing.
     """
-    return int(np.clip(7_000_000 // max(1, histories.n_items), 100, 1_000))
+    return 1_000 if histories.n_items <= LARGE else 100
 
 
 def choose_memories(

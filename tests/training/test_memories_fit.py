@@ -20,6 +20,7 @@ from training.memories_fit import (
     choose_memories,
     choose_popularity,
     item_group,
+    kept,
     popular,
     ranking_quality,
     refit,
@@ -169,3 +170,8 @@ def test_what_is_learned_is_read_back_as_it_was(split: Split, tmp_path: Path) ->
     write_memories(tmp_path, (ease,))
     with pytest.raises(ArtifactError, match=r"ease\.items"):
         read_memories(tmp_path, 5)
+
+
+@pytest.mark.parametrize(("n_items", "neighbours"), [(25_000, 1_000), (25_001, 100)])
+def test_rows_of_large_catalogs_are_short(n_items: int, neighbours: int) -> None:
+    assert kept(histories_from_arrays([0], [0], [DAY_US], n_items=n_items)) == neighbours
