@@ -1,5 +1,6 @@
 """One process that serves, from its start until somebody says that it is enough."""
 
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -30,6 +31,7 @@ def serve_until(
         set_up_logging(settings.log_level)
         _limit_threads(settings.threads)
         server = start(settings, share_port=share_port)
+        _settle()
         on_port(server.port)
         enough()
         end_anyway = threading.Timer(settings.grace_s + BEYOND_GRACE_S, _end_anyway)
@@ -37,6 +39,14 @@ def serve_until(
         end_anyway.start()
         server.stop(settings.grace_s)
         end_anyway.cancel()
+
+
+def _settle() -> None:
+    """What was imported and loaded stays. Else the collector would look at all of its 600,000 objects now and then, and
+    nobody would be answered for a fifth of a second. A model that goes has no cycles, so it needs no collector.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _end_anyway() -> None:

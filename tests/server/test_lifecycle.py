@@ -1,16 +1,19 @@
 """From the first start without a model to the last call under SIGTERM."""
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from penchant.client import PenchantClient
@@ -20,11 +23,14 @@ from penchant.v1.common_pb2 import ENTITY_KIND_USER
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from graph.histories import histories_from_arrays
 from graph.storage.database import Database
 from graph.storage.errors import BadInputError, SchemaError
 from graph.storage.settings import Settings
 from server.app import start
 from server.cli import app
+from server.revision import load_revision
+from server.serving import serve_until
 
 if TYPE_CHECKING:
     from tests.server.conftest import Running, World
@@ -259,3 +265,36 @@ def test_a_store_that_hangs_does_not_keep_the_server_from_ending(world: "World")
     )
     assert ended.returncode == 1
     assert "Does the store hang?" in ended.stderr
+
+
+def test_what_is_there_from_the_start_is_not_looked_at_by_the_collector_again(
+    world: "World", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full look takes a fifth of a second, in which nobody is answered."""
+    monkeypatch.setattr("server.serving.set_up_logging", lambda level: None)
+    seen: list[tuple[int, int]] = []
+    try:
+        serve_until(
+            world.settings(), lambda: seen.append((gc.get_freeze_count(), len(gc.get_objects()))), lambda port: None
+        )
+    finally:
+        gc.unfreeze()
+    ((frozen, others),) = seen
+    assert frozen > 50 * others
+
+
+def test_a_revision_that_goes_needs_no_collector(world: "World") -> None:
+    """Once frozen, a cycle would stay for ever."""
+    path = next(path for path in sorted(world.artifacts.glob("m*.*")) if path.is_dir())
+    gc.collect()
+    gc.disable()
+    try:
+        revision = load_revision(path)
+        revision.fast.answer(
+            histories_from_arrays([0], [0], [0], n_items=len(revision.artifact.items)), np.zeros(1, int)
+        )
+        gone = [weakref.ref(each) for each in (revision, revision.artifact, revision.fast, revision.mixture.net.net)]
+        del revision
+        assert [each() for each in gone] == [None] * len(gone)
+    finally:
+        gc.enable()
