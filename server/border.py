@@ -48,6 +48,7 @@ class Rpcs(grpc.GenericRpcHandler):
         self._threads = threads
         self._calls = calls
         self._guard = guard
+        self._ours = OurTime(limits.DEFAULT_DEADLINE_MS)
         self._refusals: dict[str, Callable[..., Any]] = {}
         self._added: list[grpc.GenericRpcHandler] = []
         self._guarded: dict[str, Handler] = {}
@@ -67,7 +68,7 @@ class Rpcs(grpc.GenericRpcHandler):
     def _look_up(self, details: grpc.HandlerCallDetails) -> "Handler | None":
         for one in self._added:
             if (handler := one.service(details)) is not None:
-                found = guarded(details.method, handler, self._threads, self._calls, self._guard)
+                found = guarded(details.method, handler, self._threads, self._calls, self._ours, self._guard)
                 return self._guarded.setdefault(details.method, found)
         self._calls.unknown()
         return None
@@ -86,7 +87,9 @@ class Rpcs(grpc.GenericRpcHandler):
         return handler
 
 
-def guarded(method: str, handler: "Handler", threads: Executor, calls: Calls, guard: Guard | None = None) -> "Handler":
+def guarded(
+    method: str, handler: "Handler", threads: Executor, calls: Calls, ours: OurTime, guard: Guard | None
+) -> "Handler":
     """The handler within its border; that of health and reflection as it is, for they mind their own errors."""
     if not method.startswith(OURS):
         return handler
@@ -98,7 +101,7 @@ def guarded(method: str, handler: "Handler", threads: Executor, calls: Calls, gu
         duplex = calls.stream(method, _guard_duplex(method, cast("Any", handler.stream_stream), guard))
         return grpc.stream_stream_rpc_method_handler(duplex, decode, handler.response_serializer)
     assert handler.unary_unary is not None
-    unary = _guard_unary(method, handler.unary_unary, threads)
+    unary = _guard_unary(method, handler.unary_unary, threads, ours)
     if SCOPES[method] == "admin":
         unary = audited(method, unary, guard)
     unary = calls.unary(method, unary)
@@ -119,9 +122,8 @@ def _decoder(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], An
     return decode
 
 
-def _guard_unary(method: str, call: Callable[..., Any], threads: Executor) -> Callable[..., Any]:
+def _guard_unary(method: str, call: Callable[..., Any], threads: Executor, ours: OurTime) -> Callable[..., Any]:
     waits = inspect.iscoroutinefunction(call)
-    ours = OurTime(lambda: limits.DEFAULT_DEADLINE_MS)
 
     async def guard(request: Any, context: "Context") -> Any:
         try:

@@ -5,7 +5,7 @@ a timer for each call would cost a tenth of a quick one.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 from graph.storage.errors import DeadlineError
@@ -17,7 +17,7 @@ LOOKS = 20
 class OurTime:
     """Belongs to one event loop."""
 
-    def __init__(self, deadline_ms: Callable[[], float]) -> None:
+    def __init__(self, deadline_ms: float) -> None:
         self._deadline_ms = deadline_ms
         self._until: dict[asyncio.Task[Any], float] = {}
         """When each that runs is over, by the loop's clock, the oldest first."""
@@ -27,10 +27,10 @@ class OurTime:
 
     async def give(self, work: Awaitable[Any]) -> Any:
         """What `work` returns or raises. DeadlineError where it takes too long, and then it is cancelled."""
-        task, deadline_ms = asyncio.current_task(), self._deadline_ms()
+        task = asyncio.current_task()
         assert task is not None
         loop, cancels = task.get_loop(), task.cancelling()
-        self._until[task] = loop.time() + deadline_ms / 1_000
+        self._until[task] = loop.time() + self._deadline_ms / 1_000
         if self._timer is None:
             self._look_later(loop)
         try:
@@ -39,14 +39,14 @@ class OurTime:
             if task not in self._over or task.uncancel() > cancels:  # the caller gave it up
                 raise
             raise DeadlineError(
-                f"The call was not done within {deadline_ms:,} ms.", hint="Set a deadline to wait longer."
+                f"The call was not done within {self._deadline_ms:,} ms.", hint="Set a deadline to wait longer."
             ) from error
         finally:
             self._over.discard(task)
             del self._until[task]
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(self._deadline_ms() / 1_000 / LOOKS, self._look, loop)
+        self._timer = loop.call_later(self._deadline_ms / 1_000 / LOOKS, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer, now = None, loop.time()

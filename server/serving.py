@@ -37,8 +37,10 @@ def serve_until(
         end_anyway = threading.Timer(settings.grace_s + BEYOND_GRACE_S, _end_anyway)
         end_anyway.daemon = True
         end_anyway.start()
-        server.stop(settings.grace_s)
-        end_anyway.cancel()
+        try:
+            server.stop(settings.grace_s)
+        finally:
+            end_anyway.cancel()
 
 
 def _settle() -> None:

@@ -11,7 +11,7 @@ from tests.server.in_a_loop import in_a_loop
 
 @in_a_loop
 async def test_what_takes_too_long_is_cancelled_and_told() -> None:
-    ours, cancelled = OurTime(lambda: 20), []
+    ours, cancelled = OurTime(20), []
 
     async def slow() -> None:
         try:
@@ -31,7 +31,7 @@ async def test_what_takes_too_long_is_cancelled_and_told() -> None:
 
 @in_a_loop
 async def test_many_at_once_each_have_their_time() -> None:
-    ours = OurTime(lambda: 50)
+    ours = OurTime(50)
     slow = [asyncio.create_task(ours.give(asyncio.sleep(60))) for _ in range(3)]
     quick = [asyncio.create_task(ours.give(asyncio.sleep(0, result=n))) for n in range(3)]
     found = await asyncio.gather(*slow, *quick, return_exceptions=True)
@@ -43,7 +43,7 @@ async def test_many_at_once_each_have_their_time() -> None:
 
 @in_a_loop
 async def test_who_gives_up_is_no_deadline() -> None:
-    ours = OurTime(lambda: 60_000)
+    ours = OurTime(60_000)
     task = asyncio.create_task(ours.give(asyncio.sleep(60)))
     await asyncio.sleep(0)
     task.cancel()
@@ -58,4 +58,4 @@ async def test_an_error_of_the_work_is_its_own() -> None:
         raise TimeoutError("the store's")
 
     with pytest.raises(TimeoutError, match="the store's"):
-        await OurTime(lambda: 60_000).give(broken())
+        await OurTime(60_000).give(broken())

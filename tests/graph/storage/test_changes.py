@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import insert
 
@@ -61,31 +63,32 @@ def test_after_a_long_silence_all_tidings_come(database: Database) -> None:
     assert tidings.poll() == []
 
 
+def around_a_late_commit(database: Database, read: Callable[[], list[int]]) -> tuple[list[int], list[int]]:
+    """What is read while a transaction is open whose row has the lower id, and once it has committed."""
+    with database.begin() as slow:
+        append_change(slow, "events", {"number": 1})
+        say(database, 2)
+        first = read()
+    return first, read()
+
+
 @pytest.mark.postgres
 def test_tidings_wait_for_no_older_transaction_and_miss_none(postgresql_url_fresh: str) -> None:
     database = Database(postgresql_url_fresh)
     tidings = Tidings(database)
-    with database.begin() as slow:
-        append_change(slow, "events", {"number": 1})
-        say(database, 2)
-        first = told(tidings)
-    second, third = told(tidings), told(tidings)
+    found = around_a_late_commit(database, lambda: told(tidings))
+    last = told(tidings)
     database.close()
-    assert (first, second, third) == ([2], [1], [])
+    assert (*found, last) == ([2], [1], [])
 
 
 @pytest.mark.postgres
 def test_a_transaction_that_commits_late_is_not_skipped(postgresql_url_fresh: str) -> None:
-    """Its row has the lower id, and appears after one with a higher id was there to be read."""
     database = Database(postgresql_url_fresh)
     follower = Follower(database)
-    with database.begin() as slow:
-        append_change(slow, "events", {"number": 1})
-        say(database, 2)
-        first = heard(follower)
-    second = heard(follower)
+    found = around_a_late_commit(database, lambda: heard(follower))
     database.close()
-    assert (first, second) == ([], [1, 2])
+    assert found == ([], [1, 2])
 
 
 @pytest.mark.postgres
