@@ -28,7 +28,7 @@ class RecentEvents:
     offsets: NDArray[np.int64]  # [users + 1]: events of user u are offsets[u] to offsets[u + 1]
     item_id: NDArray[np.int64]  # surrogate ids
     kind_id: NDArray[np.int64]
-    value: NDArray[np.float64]  # nan: none
+    value: NDArray[np.float64]  # nan: none; to 15 digits, as SQLite writes them
     occurred_at: NDArray[np.int64]  # us
     sequence: NDArray[np.int64]  # -1: none
     is_known: NDArray[np.bool_]  # [users]: whether the store has heard of the user
