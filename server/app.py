@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent import futures
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -39,6 +40,7 @@ from server.event_writer import EventWriter
 from server.exposure import check_exposure, warn_of_open_files
 from server.known_users import KnownUsers
 from server.limits import MAX_MESSAGE_BYTES
+from server.owner.ask import NetOwner
 from server.reload import Models
 from server.servicers.catalog import CatalogServicer
 from server.servicers.embedding import EmbeddingServicer
@@ -98,14 +100,17 @@ _OPTIONS = (
 class App:
     """A started server. `port` is the one that was bound, also where 0 was asked for."""
 
-    def __init__(self, settings: Settings, database: Database, *, share_port: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, *, share_port: bool = False, owner: Path | None = None
+    ) -> None:
         self._database = database
         self._is_stopped = False
         self._watch = Watch(settings, installed_version())
         self._loop = EventLoop()
         self._threads = ContextThreads(CALLS_AT_ONCE, thread_name_prefix="call")
         self._health = health.aio.HealthServicer()
-        self._models = Models(database, settings.artifacts, on_ready=lambda: self._report(ready=True))
+        self._owner = NetOwner(owner) if owner else None
+        self._models = Models(database, settings.artifacts, lambda: self._report(ready=True), self._owner)
         self._known = KnownUsers(most_bytes=settings.known_users_mib << 20)
         self._feed = UserFeed(database, self._known)
         self._writer = EventWriter(
@@ -120,7 +125,9 @@ class App:
         self._batches = self._watch.batches(answer, most=BATCH, patience_s=settings.patience_ms / 1_000)
         try:
             self._server, self.port = self._loop.run(self._build(settings, share_port))
-            state = State(self._models, database, self._known, lambda: self._batches.waiting, self._loop.delay_s)
+            state = State(
+                self._models, database, self._known, lambda: self._batches.waiting, self._loop.delay_s, self._owner
+            )
             self._watch.bind(state, self._vitals(), self._models)
         except BaseException:
             self._loop.close()
@@ -169,6 +176,8 @@ class App:
         self._feed.stop()
         self._threads.shutdown()  # before the loop, which is told when their work is done
         self._loop.close()
+        if self._owner:
+            self._owner.close()
         self._database.close()
 
     async def _stop(self, grace_s: float) -> None:
@@ -206,14 +215,16 @@ class App:
         self._loop.run(report())
 
 
-def start(settings: Settings, *, share_port: bool = False) -> App:
-    """Raises SchemaError for a database that this version cannot run on, and BadInputError for settings that cannot be
+def start(settings: Settings, *, share_port: bool = False, owner: Path | None = None) -> App:
+    """owner: the socket of the process that owns the device.
+
+    Raises SchemaError for a database that this version cannot run on, and BadInputError for settings that cannot be
     used (address, keys, certificates) or would open the server to strangers."""
     check_exposure(settings)
     database = Database(settings.database_url, patience_ms=STORE_PATIENCE_MS)
     try:
         database.require_schema()
-        app = App(settings, database, share_port=share_port)
+        app = App(settings, database, share_port=share_port, owner=owner)
         warn_of_open_files(settings)
         return app
     except BaseException:

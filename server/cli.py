@@ -66,7 +66,7 @@ def serve_command(flags: dict[str, Any]) -> None:
         settings = Settings(**flags)
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        if settings.workers > 1:
+        if settings.workers > 1 or settings.serve_device != "cpu":
             set_up_logging(settings.log_level)
             serve_with_workers(settings, stopping, announce)
         else:

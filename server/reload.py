@@ -21,6 +21,7 @@ from graph.storage.times import now_us
 from server.engine import Engine
 from server.live import read_live_catalog
 from server.loaded import Loaded
+from server.owner.ask import NetOwner
 from server.repeating import Repeating
 from server.revision import load_revision
 from server.watch.feed import Feed
@@ -39,11 +40,15 @@ CATALOG_NAMES = {"items", "categories", "kinds"}
 class Models(Repeating):
     """The engines of the revisions at hand. `on_ready` is called once something can answer."""
 
-    def __init__(self, database: Database, artifacts: Path, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, artifacts: Path, on_ready: Callable[[], None], owner: NetOwner | None = None
+    ) -> None:
+        """owner: of the device, asked for users' vectors."""
         super().__init__("follow-changes", self._look, every_s=POLL_MS / 1_000, what="follow changes")
         self._database = database
         self._artifacts = artifacts
         self._on_ready = on_ready
+        self._owner = owner
         self._loaded = Loaded()
         self._follower = Follower(database)
         self.feed = Feed.of(database)
@@ -133,7 +138,7 @@ class Models(Repeating):
         return True
 
     def _load(self, path: Path) -> Engine:
-        loaded = load_revision(path)
+        loaded = load_revision(path, self._owner.of if self._owner else None)
         return Engine(self._database, loaded, read_live_catalog(self._database, loaded.artifact))
 
     def _activate(self, version: str) -> None:

@@ -1,5 +1,6 @@
 """One loaded revision, ready to answer: the artifact, the net, the mixture and the indices. Never changes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from training.artifact import Artifact, load_artifact
 from training.fast.answer import FastMixture
 from training.fast.foretell import compile_now
 from training.mixture import Mixture
+from training.mixture_net import UsersFrom
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,16 @@ def _in_order(ids: IdMap, has_vector: Bools) -> Int64s:
     return np.asarray(order[has_vector[order]], np.int64)
 
 
-def load_revision(path: Path) -> Revision:
-    """Raises ArtifactError naming the broken file."""
+def load_revision(path: Path, users_from: Callable[[Path], UsersFrom] | None = None) -> Revision:
+    """users_from: by a revision's folder, who is asked for users' vectors first. Raises ArtifactError naming the broken
+    file."""
     artifact = load_artifact(path)
+    mixture = artifact.mixture if users_from is None else artifact.mixture.with_users_from(users_from(path))
     table = artifact.item_categories.tocoo()
     pairs = np.stack([table.row, table.col]).astype(np.int32)
     ancestors = ancestors_matrix(pairs, artifact.category_parent, len(artifact.items))
     n_users, interests, dim = artifact.user_vectors.shape
-    fast = FastMixture.of(artifact.mixture, now_us(), artifact.cells)
+    fast = FastMixture.of(mixture, now_us(), artifact.cells)
     compile_now()
     for ids in (artifact.items, artifact.categories):
         ids.prepare()

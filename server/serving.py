@@ -2,8 +2,10 @@
 
 import gc
 import os
+import shutil
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -23,6 +25,7 @@ def serve_until(
     on_port: Callable[[int], None],
     *,
     share_port: bool = False,
+    owner: Path | None = None,
 ) -> None:
     """Serves until `enough` returns; `on_port` hears which port it is. Ends with a sentence where it cannot serve."""
     from server.app import start  # loads torch, which whoever only watches should not have to
@@ -30,7 +33,7 @@ def serve_until(
     with explained():
         set_up_logging(settings.log_level)
         _limit_threads(settings.threads)
-        server = start(settings, share_port=share_port)
+        server = start(settings, share_port=share_port, owner=owner)
         _settle()
         on_port(server.port)
         enough()
@@ -41,6 +44,35 @@ def serve_until(
             server.stop(settings.grace_s)
         finally:
             end_anyway.cancel()
+
+
+def own_until(
+    settings: Settings,
+    device: str,
+    address: Path,
+    enough: Callable[[], object],
+    on_ready: Callable[[bool], None],
+) -> None:
+    """Owns the device and answers on the socket at `address` until `enough` returns. `on_ready` hears whether: of
+    `auto` there is nothing to own where there is but the processor. Ends with a sentence where there is no such device.
+    """
+    from server.owner.process import Owner
+    from training.device import choose_device
+
+    with explained():
+        set_up_logging(settings.log_level)
+        _limit_threads(settings.threads)
+        chosen = choose_device(device)
+        if device == "auto" and chosen.type == "cpu":
+            on_ready(False)
+            return
+        owner = Owner(address, chosen)
+        owner.start()
+        log.info("owns the device", device=str(chosen))
+        on_ready(True)
+        enough()
+        owner.close()
+        shutil.rmtree(address.parent, ignore_errors=True)  # also where who made it was killed
 
 
 def _settle() -> None:

@@ -1,157 +1,107 @@
 """Several processes that serve as one: they listen on the same port, and the kernel gives each connection to one.
 
-This process keeps the port and watches: a worker that ends is started again, the others go on. Workers are spawned,
-never forked, since neither gRPC nor torch survives a fork. They share the models through the files that they map.
+This process keeps the port and watches: a worker that ends is started again, the others go on. They share the models
+through the files that they map. Where a device is to be used, one more process owns it, and all workers ask that one.
 """
 
-import multiprocessing
-import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
-import structlog
 import typer
 
 from graph.storage.errors import BadInputError, PenchantError
 from graph.storage.settings import Settings
 from server.addresses import family_of, host_and_port, written
-from server.serving import BEYOND_GRACE_S, serve_until
-
-AGAIN_AFTER_S = 1.0
-AGAIN_AFTER_AT_MOST_S = 30.0
-"""A worker that ends at once is started again ever more slowly."""
-STEADY_S = 60.0
-"""Whoever lasted so long starts again without delay."""
-
-log = structlog.get_logger("penchant.server")
-
-_SPAWN = multiprocessing.get_context("spawn")
+from server.kept_process import KeptProcess, until_told
+from server.serving import BEYOND_GRACE_S, own_until, serve_until
 
 
 class Workers:
     """N processes on one port. `start` returns once all of them listen."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises BadInputError for an address that processes cannot share."""
+    def __init__(self, settings: Settings, *, owned: str | None = None) -> None:
+        """owned: the device that a process is to own; None: that of the settings, where it is not the processor.
+
+        Raises BadInputError for an address that processes cannot share.
+        """
         self._socket, listen = _reserved(settings.listen)
         self.port = int(self._socket.getsockname()[1])
         self._settings = settings.model_copy(update={"listen": listen})
-        self._workers = [
-            _Worker(number, _of_worker(self._settings, number)) for number in range(1, settings.workers + 1)
-        ]
+        self._folder = tempfile.TemporaryDirectory(prefix="penchant-")  # nobody else's, by its mode
+        device = owned or (settings.serve_device if settings.serve_device != "cpu" else None)
+        address = Path(self._folder.name, "owner")
+        self._owner = KeptProcess("owner", _own, self._settings, device, address) if device else None
+        self._address = address
+        self._workers: list[KeptProcess] = []
 
     def start(self) -> None:
-        """Raises PenchantError where a worker cannot start."""
-        for worker in self._workers:
+        """Raises PenchantError where a process cannot start."""
+        address = self._address if self._has_owner() else None
+        for number in range(1, self._settings.workers + 1):
+            worker = KeptProcess(f"worker {number}", _work, _of_worker(self._settings, number), address)
             worker.start()
+            self._workers.append(worker)
         for worker in self._workers:
-            if not worker.is_listening():
-                self.stop()
-                raise PenchantError(f"Worker {worker.number} could not start.", hint="Its own message stands above.")
+            if not worker.hears():
+                raise self._cannot_start(worker)
+
+    def _has_owner(self) -> bool:
+        """Once it is there. It says that it is of no use where any device would do, and there is none."""
+        if self._owner is None:
+            return False
+        self._owner.start()
+        is_there = self._owner.hears()
+        if is_there is None:
+            raise self._cannot_start(self._owner)
+        if not is_there:
+            self._owner.end(time.monotonic() + BEYOND_GRACE_S)
+            self._owner = None
+        return bool(is_there)
+
+    def _cannot_start(self, process: KeptProcess) -> PenchantError:
+        self.stop()
+        return PenchantError(f"{process.name.capitalize()} could not start.", hint="Its own message stands above.")
 
     def watch(self, stopping: threading.Event) -> None:
         """Starts again what ends, until `stopping`."""
+        processes = [*self._workers, *([self._owner] if self._owner else [])]
         while not stopping.is_set():
-            wait([worker.sentinel for worker in self._workers if worker.runs], timeout=0.2)
-            for worker in self._workers:
-                worker.look_after()
+            wait([process.sentinel for process in processes if process.runs], timeout=0.2)
+            for process in processes:
+                process.look_after()
 
     def stop(self) -> None:
         """Lets calls in flight finish within the grace period; whoever takes longer is killed."""
-        for worker in self._workers:
-            worker.tell_to_stop()
         deadline = time.monotonic() + self._settings.grace_s + BEYOND_GRACE_S
-        for worker in self._workers:
-            worker.end(deadline)
+        for processes in (self._workers, [self._owner] if self._owner else []):  # the owner is asked until the last
+            for process in processes:
+                process.tell_to_stop()
+            for process in processes:
+                process.end(deadline)
         self._socket.close()
+        self._folder.cleanup()
 
 
-class _Worker:
-    def __init__(self, number: int, settings: Settings) -> None:
-        self.number = number
-        self._settings = settings
-        self._process: SpawnProcess | None = None
-        self._began = 0.0
-        self._again_after_s = 0.0
-        self._again_at = 0.0
-
-    @property
-    def runs(self) -> bool:
-        return self._process is not None
-
-    @property
-    def sentinel(self) -> int:
-        assert self._process is not None
-        return self._process.sentinel
-
-    def start(self) -> None:
-        # The worker reads the one end until the other is closed, which happens even if this process is killed.
-        self._heard, told = _SPAWN.Pipe(duplex=True)
-        self._process = _SPAWN.Process(target=_work, args=(self._settings, told), name=f"penchant-{self.number}")
-        self._process.start()
-        told.close()
-        self._began = time.monotonic()
-
-    def is_listening(self) -> bool:
-        """Waits until it does, or has ended."""
-        with suppress(EOFError):
-            return bool(self._heard.recv())
-        return False
-
-    def look_after(self) -> None:
-        if self._process is None:
-            if time.monotonic() >= self._again_at:
-                try:
-                    self.start()
-                except OSError as error:  # no memory or no process left, just now
-                    self._process = None
-                    self._put_off(f"could not be started: {error}")
-            return
-        if self._process.is_alive():
-            return
-        code = self._process.exitcode
-        self._heard.close()
-        self._process = None
-        self._put_off(f"ended with exit code {code}")
-
-    def _put_off(self, why: str) -> None:
-        now = time.monotonic()
-        longer = min(max(AGAIN_AFTER_S, 2 * self._again_after_s), AGAIN_AFTER_AT_MOST_S)
-        self._again_after_s = 0.0 if now - self._began >= STEADY_S else longer
-        self._again_at = now + self._again_after_s
-        log.error("a worker ended", worker=self.number, why=why, again_after_s=self._again_after_s)
-
-    def tell_to_stop(self) -> None:
-        if self._process is not None:
-            self._heard.close()
-
-    def end(self, deadline: float) -> None:
-        if self._process is None:
-            return
-        self._process.join(max(deadline - time.monotonic(), 0))
-        if self._process.is_alive():
-            log.error("a worker did not stop in time and was killed", worker=self.number)
-            self._process.kill()
-            self._process.join()
-
-
-def _work(settings: Settings, told: Connection) -> None:
-    """What a worker does. Signals to the group, such as Ctrl-C, are for the process that watches."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-
-    def until_told() -> None:
-        with suppress(EOFError, OSError):
-            told.recv()
-
+def _work(told: Connection, settings: Settings, owner: Path | None) -> None:
+    """What a worker does."""
     try:
-        serve_until(settings, until_told, on_port=lambda port: told.send(True), share_port=True)
+        serve_until(
+            settings, lambda: until_told(told), on_port=lambda port: told.send(True), share_port=True, owner=owner
+        )
     except typer.Exit as ended:  # what was wrong is said
+        raise SystemExit(ended.exit_code) from None
+
+
+def _own(told: Connection, settings: Settings, device: str, address: Path) -> None:
+    """What the owner does."""
+    try:
+        own_until(settings, device, address, lambda: until_told(told), on_ready=told.send)
+    except typer.Exit as ended:
         raise SystemExit(ended.exit_code) from None
 
 
@@ -169,7 +119,8 @@ def _reserved(listen: str) -> tuple[socket.socket, str]:
     found = host_and_port(listen)
     if found is None:
         raise BadInputError(
-            f"Several workers cannot share {listen}.", hint="Give --listen a host and a port, or use one worker."
+            f"Several processes cannot share {listen}.",
+            hint="Give --listen a host and a port, or use one worker and no device.",
         )
     host, _ = found
     keeper = socket.socket(family_of(host), socket.SOCK_STREAM)
@@ -184,11 +135,14 @@ def _reserved(listen: str) -> tuple[socket.socket, str]:
     return keeper, written(host, keeper.getsockname()[1])
 
 
-def serve_with_workers(settings: Settings, stopping: threading.Event, on_port: Callable[[int], None]) -> None:
-    workers = Workers(settings)
+def serve_with_workers(
+    settings: Settings, stopping: threading.Event, on_port: Callable[[int], None], *, owned: str | None = None
+) -> None:
+    """owned: as of Workers."""
+    workers = Workers(settings, owned=owned)
     workers.start()
     try:
         on_port(workers.port)
         workers.watch(stopping)
-    finally:  # whatever happens here, no worker is left alone
+    finally:  # whatever happens here, no process is left alone
         workers.stop()

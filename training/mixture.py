@@ -26,7 +26,7 @@ from graph.histories import Histories
 from training.aversion import NEAR, averted
 from training.gate import Gate
 from training.memories import Memory
-from training.mixture_net import NetSource
+from training.mixture_net import NetSource, UsersFrom
 from training.ranker import Ranker, tilted
 from training.ranker_features import ItemFacts, feature_names
 from training.recency import ALIKE, NEWEST, Recency
@@ -88,6 +88,10 @@ class Mixture:
 
     def with_recency(self, recency: Recency) -> "Mixture":
         return replace(self, recency=recency)
+
+    def with_users_from(self, elsewhere: UsersFrom) -> "Mixture":
+        """See NetSource."""
+        return replace(self, net=replace(self.net, elsewhere=elsewhere))
 
     def with_ranker(self, ranker: Ranker | None) -> "Mixture":
         return replace(self, ranker=ranker)

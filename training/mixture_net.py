@@ -3,6 +3,7 @@
 logit = temperature · cosine + log prior (prior.py).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,9 @@ from graph.histories import Histories
 from training.likeness import Likeness
 from training.model import InterestNet
 
+UsersFrom = Callable[[Histories], Float32s | None]
+"""Tells users' vectors [B, K, dim] from their histories; or None, when whoever asks has to find them."""
+
 
 @dataclass(frozen=True)
 class NetSource:
@@ -25,13 +29,14 @@ class NetSource:
     vectors: Float32s
     prior: Float32s | None = None
     """float32 [V], added to the logits; None: nothing is likelier than anything else."""
+    elsewhere: UsersFrom | None = None
+    """Who is asked for users' vectors first, such as a process that owns a GPU."""
 
     def users(self, histories: Histories) -> Float32s:
         """[B, K, dim]; only the vectors of items that occur are read."""
-        occurring, item = np.unique(histories.item, return_inverse=True)
-        if not len(occurring):
-            occurring = np.zeros(1, np.int64)
-        local = replace(histories, item=item.astype(np.int32), n_items=len(occurring))
+        if self.elsewhere is not None and (told := self.elsewhere(histories)) is not None:
+            return told
+        occurring, local = only_occurring(histories)
         return np.asarray(self.net.user_vectors(local, torch.from_numpy(self.vectors[occurring])).numpy())
 
     def logits(self, users: Float32s, items: NDArray[np.integer[Any]] | None = None) -> Float32s:
@@ -58,6 +63,14 @@ class NetSource:
     @cached_property
     def likeness(self) -> Likeness:
         return Likeness.of(self.vectors)
+
+
+def only_occurring(histories: Histories) -> tuple[Int64s, Histories]:
+    """The items that occur, ascending (one at least), and the same histories with places among them for items."""
+    occurring, item = np.unique(histories.item, return_inverse=True)
+    if not len(occurring):
+        occurring = np.zeros(1, np.int32)
+    return occurring.astype(np.int64), replace(histories, item=item.astype(np.int32), n_items=len(occurring))
 
 
 def strongest_of(values: NDArray[Any], k: int) -> Int64s:

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     artifacts: Path = Field(Path("artifacts"), description="folder of the published models")
     listen: str = Field("127.0.0.1:50051", description="address that `penchant serve` binds, port 0 takes a free one")
     workers: int = Field(1, ge=1, le=256, description="processes that serve on one port; each does what one core can")
+    serve_device: Literal["cpu", "cuda", "auto"] = Field(
+        "cpu",
+        description="where users' vectors are computed when serving: cuda is owned by one process, which all workers "
+        "ask; auto takes it where it is there",
+    )
     tls_certificate: Path | None = Field(
         None, description="PEM file of the server's certificate and its chain; a renewed one is taken without a restart"
     )

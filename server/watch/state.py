@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from graph.storage.database import Database
 from graph.storage.errors import ArtifactError
 from graph.storage.times import SECOND_US
 from server.known_users import KnownUsers
+from server.owner.ask import NetOwner
 from server.reload import Models
 from server.watch.vitals import LOOP_S
 from training.artifact_manifest import Manifest
@@ -24,6 +25,7 @@ class State(Collector):
         known: KnownUsers,
         waiting: Callable[[], int],
         loop_delay_s: Callable[[float], float],
+        owner: NetOwner | None = None,
     ) -> None:
         """waiting: questions that no batch has taken yet.
         loop_delay_s: how long the event loop takes to get to something, at most as long as is said.
@@ -33,6 +35,7 @@ class State(Collector):
         self._known = known
         self._waiting = waiting
         self._loop_delay_s = loop_delay_s
+        self._owner = owner
 
     def collect(self) -> Iterator[Metric]:
         yield from self._model()
@@ -46,6 +49,7 @@ class State(Collector):
         yield _gauge(
             "penchant_event_loop_delay_seconds", "What a new task waits for its turn.", self._loop_delay_s(LOOP_S)
         )
+        yield self._encodings()
         feed = self._models.feed
         yield _gauge(
             "penchant_change_feed_lag_seconds", "Age of the newest change when this server saw it.", feed.lag_s
@@ -77,6 +81,16 @@ class State(Collector):
             "1 where a revision that should answer could not be loaded, else 0.",
             bool(self._models.problem),
         )
+
+    def _encodings(self) -> Metric:
+        by = CounterMetricFamily(
+            "penchant_encodings",
+            "Batches of users by who computed their vectors: the owner of the device, or we since it did not.",
+            labels=["by"],
+        )
+        by.add_metric(["owner"], self._owner.told if self._owner else 0)
+        by.add_metric(["here"], self._owner.untold if self._owner else 0)
+        return by
 
     def _manifest(self) -> Manifest | None:
         try:

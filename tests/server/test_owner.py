@@ -1,0 +1,497 @@
+"""One process owns the device: workers get from it what they would compute, and do without it as well."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from penchant.client import PenchantClient
+
+from graph.arrays import Float32s
+from graph.histories import Histories, histories_from_arrays
+from graph.storage.errors import PenchantError
+from server.owner import ask, nets
+from server.owner.ask import NetOwner
+from server.owner.nets import NetOnDevice, Nets
+from server.owner.process import Owner, _Asked
+from server.owner.wire import Question, opened, read_answer, read_question, write_answer, write_question
+from server.revision import load_revision
+from server.workers import Workers
+from tests.server.conftest import ITEMS, ROOT, address_of
+from tests.server.processes import free_address
+from training.artifact import load_artifact
+
+if TYPE_CHECKING:
+    from tests.server.conftest import World
+
+Eventually = Callable[..., Any]
+START_S = 60.0
+"""That a process may take to load all there is, beside others."""
+CPU = torch.device("cpu")
+SOME_S = 3_600 * 1_000_000
+
+
+def histories(*lengths: int, seed: int = 0) -> Histories:
+    """A row of so many events each, of the world's items and kinds."""
+    random, users = np.random.default_rng(seed), np.repeat(np.arange(len(lengths)), lengths)
+    n = len(users)
+    return histories_from_arrays(
+        users,
+        random.integers(0, ITEMS, n),
+        np.sort(random.integers(0, 1_000, n)) * SOME_S,
+        kind=random.integers(0, 2, n),
+        n_users=len(lengths),
+        n_items=ITEMS,
+    )
+
+
+@pytest.fixture
+def folder(world: "World") -> Path:
+    return Path(world.artifacts) / "m1.1"
+
+
+@pytest.fixture
+def here(folder: Path) -> Callable[[Histories], Float32s]:
+    """What a worker computes by itself."""
+    return load_artifact(folder).mixture.net.users
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Iterator[Owner]:
+    started = Owner(tmp_path / "owner", CPU)
+    started.start()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[NetOwner]:
+    asks = NetOwner(tmp_path / "owner")
+    yield asks
+    asks.close()
+
+
+# What it answers ------------------------------------------------------------------------------------------------
+
+
+def test_it_answers_what_a_worker_would_compute(
+    owner: Owner, asking: NetOwner, folder: Path, here: Callable[[Histories], Float32s], eventually: Eventually
+) -> None:
+    users_from = asking.of(folder)
+    assert users_from(histories(3)) is None  # until the net is there nobody waits for it
+    eventually(lambda: users_from(histories(3)) is not None)
+    for asked in (histories(5, 0, 40, 1), histories(0), histories(200)):
+        told = users_from(asked)
+        assert told is not None
+        np.testing.assert_allclose(told, here(asked), atol=1e-5)
+    assert asking.told >= 4
+    assert asking.untold >= 1
+
+
+def test_each_of_many_who_ask_at_once_gets_their_own(
+    owner: Owner, asking: NetOwner, folder: Path, here: Callable[[Histories], Float32s], eventually: Eventually
+) -> None:
+    eventually(lambda: asking.of(folder)(histories(1)) is not None)
+    address = asking._address
+
+    def one(seed: int) -> float:
+        mine, asks = histories(*range(seed % 5 + 1), seed=seed), NetOwner(address)
+        told = asks.of(folder)(mine)
+        asks.close()
+        assert told is not None
+        return float(np.abs(told - here(mine)).max())
+
+    with ThreadPoolExecutor(8) as threads:
+        assert max(threads.map(one, range(40))) < 1e-5
+
+
+def test_what_has_gathered_is_one_pass_a_revision(world: "World", owner: Owner) -> None:
+    passes: list[int] = []
+
+    class Counted:
+        def __init__(self, net: NetOnDevice) -> None:
+            self.net = net
+
+        def users(self, asked: Histories) -> Float32s:
+            passes.append(len(asked))
+            return self.net.users(asked)
+
+    folders = [Path(world.artifacts) / version for version in ("m1.1", "m1.2")]
+    loaded = {path: NetOnDevice.load(path, CPU) for path in folders}
+    owner._nets.at = lambda path: Counted(loaded[path])  # type: ignore[method-assign, assignment, return-value]
+    asked = [_Asked(Question(folders[n % 2], histories(*range(n), seed=n)), Future()) for n in (1, 2, 3, 4, 5)]
+    owner._answer(asked)
+    assert sorted(passes) == [2 + 4, 1 + 3 + 5]
+    for each in asked:
+        told = each.answer.result(timeout=0)
+        assert told is not None
+        expected = loaded[each.question.revision].users(each.question.histories)
+        np.testing.assert_allclose(told, expected, atol=1e-5)
+
+
+def test_whole_answers_are_the_same(owner: Owner, asking: NetOwner, folder: Path, eventually: Eventually) -> None:
+    """Dislikes and meanings stay with the worker, which mixes."""
+    plain, owned = load_revision(folder), load_revision(folder, asking.of)
+    asked, now = histories(5, 0, 40, 1), np.full(4, 2_000 * SOME_S)
+    eventually(lambda: asking.of(folder)(asked) is not None)
+    before = asking.told
+    for mine, theirs in zip(plain.fast.answer(asked, now), owned.fast.answer(asked, now), strict=True):
+        assert set(mine.item[:5]) == set(theirs.item[:5])
+        np.testing.assert_allclose(mine.p[:20], theirs.p[:20], rtol=1e-3)
+    assert asking.told > before
+
+
+# What is not there ----------------------------------------------------------------------------------------------
+
+
+def test_a_broken_revision_is_nobodys_but_its_own(
+    owner: Owner, asking: NetOwner, world: "World", eventually: Eventually, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken, whole = (asking.of(Path(world.artifacts) / version) for version in ("m1.3", "m1.1"))
+    assert broken(histories(2)) is None
+    eventually(lambda: whole(histories(2)) is not None)
+    eventually(lambda: "cannot load a net on the device" in capfd.readouterr().err)
+    assert broken(histories(2)) is None
+    assert whole(histories(2)) is not None
+
+
+def test_a_net_that_could_not_be_loaded_is_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    tries: list[Path] = []
+
+    def no_room(path: Path, device: torch.device) -> NetOnDevice:
+        tries.append(path)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(NetOnDevice, "load", no_room)
+    kept = Nets(CPU)
+    assert kept.at(folder) is None
+    eventually(lambda: kept._kept[folder].failed_at is not None)
+    assert kept.at(folder) is None
+    assert len(tries) == 1  # not at every question
+    monkeypatch.undo()
+    monkeypatch.setattr(nets, "AGAIN_S", -1.0)
+    eventually(lambda: kept.at(folder) is not None)
+
+
+def test_nets_that_nobody_asks_for_go_when_another_comes(
+    world: "World", monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    first, second = (Path(world.artifacts) / version for version in ("m1.1", "m1.2"))
+    kept = Nets(CPU)
+    eventually(lambda: kept.at(first) is not None)
+    kept.at(second)
+    assert set(kept._kept) == {first, second}
+    monkeypatch.setattr(nets, "UNUSED_S", 0.0)
+    third = Path(world.artifacts) / "m1.3"
+    kept.at(third)
+    assert set(kept._kept) == {third}
+
+
+def test_without_an_owner_a_worker_computes_by_itself(
+    tmp_path: Path, folder: Path, here: Callable[[Histories], Float32s], capfd: pytest.CaptureFixture[str]
+) -> None:
+    asks = NetOwner(tmp_path / "nobody")
+    net = load_revision(folder, asks.of).mixture.net
+    asked = histories(4, 2)
+    np.testing.assert_array_equal(net.users(asked), here(asked))
+    assert asks.told == 0
+    assert capfd.readouterr().err.count("cannot ask the owner of the device") == 1  # said once
+
+
+def test_an_owner_that_hangs_is_waited_for_once(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ask, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(ask, "AGAIN_S", 1_000.0)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "owner"))
+        silent.listen()
+        asks = NetOwner(tmp_path / "owner")
+        assert [asks.of(folder)(histories(1_000)) for _ in range(3)] == [None, None, None]
+        silent.accept()[0].close()
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+        asks.close()
+    assert "TimeoutError" in capfd.readouterr().err
+
+
+def test_an_answer_that_comes_too_late_is_nobodys(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next question has a connection of its own."""
+    monkeypatch.setattr(ask, "AGAIN_S", 0.0)
+    monkeypatch.setattr(ask, "PATIENCE_S", 0.2)
+    mine = np.full((1, 1, 4), 2, np.float32)
+    asks = NetOwner(tmp_path / "owner")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "owner"))
+        server.listen()
+        assert asks.of(folder)(histories(1)) is None
+        late, _ = server.accept()
+        both = opened(late)
+        assert read_question(both).revision == folder
+        with pytest.raises(BrokenPipeError):
+            write_answer(both, mine - 1)
+        with suppress(BrokenPipeError):
+            both.close()
+        late.close()
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, opened(connection) as both:
+                read_question(both)
+                write_answer(both, mine)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        told = asks.of(folder)(histories(1))
+        thread.join()
+    asks.close()
+    np.testing.assert_array_equal(told, mine)
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"GET / HTTP/1.1\r\n\r\n" * 4, b"\xff" * 64, bytes(12)])
+def test_rubbish_ends_its_own_connection_alone(
+    owner: Owner, asking: NetOwner, folder: Path, rubbish: bytes, eventually: Eventually
+) -> None:
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.settimeout(10)
+        stranger.connect(str(asking._address))
+        stranger.sendall(rubbish)
+        stranger.shutdown(socket.SHUT_WR)
+        assert stranger.recv(1) == b""
+    eventually(lambda: asking.of(folder)(histories(2)) is not None)
+
+
+def test_what_is_said_arrives(folder: Path) -> None:
+    asked = Question(folder, histories(0, 3, 1))
+    buffer = BytesIO()
+    write_question(buffer, asked)
+    write_answer(buffer, None)
+    write_answer(buffer, np.arange(12, dtype=np.float32).reshape(2, 3, 2))
+    buffer.seek(0)
+    heard = read_question(buffer)
+    assert heard.revision == folder
+    for column in ("offsets", "item", "kind", "occurred_at", "step"):
+        mine, theirs = getattr(asked.histories, column), getattr(heard.histories, column)
+        np.testing.assert_array_equal(mine, theirs)
+        assert mine.dtype == theirs.dtype
+    assert heard.histories.n_items == ITEMS
+    assert read_answer(buffer) is None
+    np.testing.assert_array_equal(read_answer(buffer), np.arange(12).reshape(2, 3, 2))
+    with pytest.raises(EOFError):
+        read_answer(buffer)
+
+
+# Processes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def serve_with_owner(world: "World") -> Iterator[Callable[..., "tuple[subprocess.Popen[str], str]"]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def one(workers: int, metrics_listen: str = "") -> "tuple[subprocess.Popen[str], str]":
+        arguments = (world.url, str(world.artifacts), str(workers), metrics_listen)
+        command = [sys.executable, "-m", "tests.server.serve_with_owner", *arguments]
+        with (world.artifacts.parent / "server.log").open("w") as log:
+            server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+        started.append(server)
+        return server, address_of(server)
+
+    yield one
+    for server in started:
+        server.terminate()
+        server.communicate(timeout=60)
+
+
+def spawned_by(server: "subprocess.Popen[str]") -> list[psutil.Process]:
+    children = [one for one in psutil.Process(server.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+
+
+def is_owner(process: psutil.Process) -> bool:
+    """Workers listen on a port, the owner on its socket alone."""
+    return any(one.laddr for one in process.net_connections("unix")) and not process.net_connections("tcp")
+
+
+def owners_of(server: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """One, or none for a moment."""
+    return [one for one in spawned_by(server) if is_owner(one)]
+
+
+def has_another_owner(server: "subprocess.Popen[str]", than: psutil.Process) -> bool:
+    return any(one.pid != than.pid for one in owners_of(server))
+
+
+def socket_of(process: psutil.Process) -> Path:
+    (address,) = {str(one.laddr) for one in process.net_connections("unix") if one.laddr}
+    return Path(address)
+
+
+def encodings(metrics: str) -> dict[str, float]:
+    with urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'^penchant_encodings_total{by="(\w+)"} ([\d.]+)$', text, flags=re.MULTILINE)
+    return {by: float(count) for by, count in found}
+
+
+def answers(target: str, users: int = 12) -> list[str]:
+    """Asked by connections of their own, so that every worker gets some."""
+    versions = []
+    for user in range(users):
+        with PenchantClient(target, deadline_ms=30_000) as client:
+            found = client.recommend(f"u{user}", 5)
+            assert len(found.items) == 5
+            versions.append(found.model_version)
+    return versions
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_life_of_an_owner(
+    world: "World", serve_with_owner: Callable[..., Any], serve: Callable[..., Any], eventually: Eventually
+) -> None:
+    metrics = free_address()
+    server, target = serve_with_owner(1, metrics)
+    (owner,) = owners_of(server)
+    address = socket_of(owner)
+    assert address.parent.stat().st_mode & 0o077 == 0  # nobody else may ask
+
+    def is_asked() -> bool:
+        before = encodings(metrics)["owner"]
+        with PenchantClient(target, deadline_ms=30_000) as client:  # of users whom nobody has kept
+            client.recommend(f"stranger-{time.monotonic_ns()}", 5)
+        return encodings(metrics)["owner"] > before
+
+    eventually(is_asked, patience_s=START_S)
+    assert set(answers(target)) == {"m1.1"}
+    _, by_itself = serve(world)
+    with PenchantClient(target, deadline_ms=30_000) as owned, PenchantClient(by_itself, deadline_ms=30_000) as alone:
+        items = [f"i{i}" for i in range(20)]
+        for user in ("u1", "u7", "nobody"):
+            mine = [score.probability for score in owned.score(user, items).scores]
+            theirs = [score.probability for score in alone.score(user, items).scores]
+            np.testing.assert_allclose(mine, theirs, rtol=1e-3)
+
+    owner.send_signal(signal.SIGKILL)
+    owner.wait(30)
+    before = encodings(metrics)["here"]
+    with PenchantClient(target, deadline_ms=30_000) as client:
+        client.recommend("somebody-new", 5)  # answered all the same
+    assert encodings(metrics)["here"] > before
+    eventually(lambda: has_another_owner(server, owner), patience_s=START_S)
+    eventually(is_asked, patience_s=START_S)
+
+    everybody = spawned_by(server)
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(60) == 0
+    assert psutil.wait_procs(everybody, timeout=30)[1] == []
+    assert not address.parent.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_no_call_fails_while_owners_die(serve_with_owner: Callable[..., Any], eventually: Eventually) -> None:
+    server, target = serve_with_owner(2)
+    over = threading.Event()
+
+    def ask_on(number: int) -> int:
+        calls = 0
+        with PenchantClient(target, deadline_ms=30_000) as client:
+            while not over.is_set():
+                assert len(client.recommend(f"caller-{number}-{calls}", 5).items) == 5
+                calls += 1
+        return calls
+
+    with ThreadPoolExecutor(4) as threads:
+        calling = [threads.submit(ask_on, number) for number in range(4)]
+        try:
+            (first,) = owners_of(server)
+            first.send_signal(signal.SIGSTOP)  # hangs: callers wait for a moment, and then no more
+            time.sleep(1)
+            first.send_signal(signal.SIGKILL)
+            eventually(lambda: has_another_owner(server, first), patience_s=START_S)
+            (second,) = owners_of(server)
+            second.send_signal(signal.SIGKILL)
+            second.wait(30)
+            time.sleep(1)
+        finally:
+            over.set()
+        assert min(call.result() for call in calling) > 0
+    assert len([one for one in spawned_by(server) if not is_owner(one)]) == 2  # no worker went with them
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_owner_does_not_outlive_who_watches_it(serve_with_owner: Callable[..., Any]) -> None:
+    server, _ = serve_with_owner(1)
+    everybody, address = spawned_by(server), socket_of(*owners_of(server))
+    assert len(everybody) == 2
+    server.kill()
+    assert psutil.wait_procs(everybody, timeout=60)[1] == []
+    assert not address.parent.exists()
+
+
+@pytest.mark.timeout(120)
+def test_an_owner_that_cannot_compute_ends_and_says_why(tmp_path: Path) -> None:
+    script = """
+import sys, time
+from pathlib import Path
+import torch
+from graph.histories import histories_from_arrays
+from server.owner.ask import NetOwner
+from server.owner.process import Owner
+owner = Owner(Path(sys.argv[1]), torch.device("cpu"))
+def lost(revision):
+    raise RuntimeError("the device fell off the bus")
+owner._nets.at = lost
+owner.start()
+NetOwner(Path(sys.argv[1])).of(Path("m1.1"))(histories_from_arrays([0], [0], [0]))
+time.sleep(60)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "owner")]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 1
+    assert "the device fell off the bus" in ended.stdout + ended.stderr
+
+
+# The setting ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a device here")
+def test_a_device_that_there_is_not(
+    world: "World", serve: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = world.settings().model_copy(update={"listen": "127.0.0.1:0"})
+    workers = Workers(settings.model_copy(update={"serve_device": "cuda"}))
+    with pytest.raises(PenchantError, match="Owner could not start"):
+        workers.start()
+    assert "no CUDA device here" in capfd.readouterr().err
+    server, target = serve(world, "--serve-device", "auto")
+    assert answers(target, 1) == ["m1.1"]
+    (worker,) = spawned_by(server)
+    assert not is_owner(worker)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_tells_what_the_processor_does(folder: Path, here: Callable[[Histories], Float32s]) -> None:
+    asked = histories(5, 0, 40, 1)
+    np.testing.assert_allclose(NetOnDevice.load(folder, torch.device("cuda")).users(asked), here(asked), atol=1e-3)
