@@ -19,7 +19,8 @@ def source_files() -> list[Path]:
     """Files of ours, without generated code and empty package markers."""
     found = []
     for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*" if folder in COMMENTED else "*.py")):
+        paths = (ROOT / folder).rglob("*" if folder in COMMENTED else "*.py")
+        for path in sorted(paths, key=lambda path: (path.parent, path.name)):  # a folder's own before its folders'
             parts = path.relative_to(ROOT).parts
             generated = "_pb2" in path.name
             if (
