@@ -6,7 +6,6 @@ store: external id <-> surrogate int64       arrays: index 0 … n-1, in the ord
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,8 @@ UNKNOWN = -1
 
 _FEW = 256
 _FEW_OF = 16
-"""Up to so many ids, or one in so many of the map, a Python dict answers sooner than Arrow, which hashes the whole map
-anew at each call."""
+"""Up to so many ids, or one in so many of the map, are found sooner than by Arrow, which hashes the whole map anew at
+each call."""
 
 
 _DENSE = 8
@@ -68,17 +67,17 @@ class IdMap:
 
     def prepare(self) -> None:
         """Makes what finds a few ids by name and by index, so that nobody who asks has to wait for it."""
-        self._index  # noqa: B018  # made at the first look
+        self._by_hash  # noqa: B018  # made at the first look
 
     @property
     def _is_prepared(self) -> bool:
         return "_names" in self.__dict__
 
     def index_of(self, externals: Sequence[str] | pa.Array | npt.NDArray[Any]) -> Int32s:
-        """int32 [n], -1 where unknown. A few cost a dict look-up each, a million one Arrow hash join."""
+        """int32 [n], -1 where unknown. A few are found by their hashes, a million by one Arrow hash join."""
         if len(externals) <= max(_FEW, len(self) // _FEW_OF):
             values = externals.to_pylist() if isinstance(externals, pa.Array) else externals
-            return np.fromiter(map(self._index.get, values, repeat(UNKNOWN)), np.int32, len(values))
+            return self._by_hash.find(values)
         column = externals if isinstance(externals, pa.Array) else pa.array(externals, pa.string())
         found = pc.index_in(column.cast(pa.string()), value_set=self.external)
         return np.asarray(found.fill_null(UNKNOWN), dtype=np.int32)
@@ -112,10 +111,45 @@ class IdMap:
         return table
 
     @cached_property
-    def _index(self) -> dict[str, int]:
-        return {external: index for index, external in enumerate(self._names)}
+    def _by_hash(self) -> "_ByHash":
+        return _ByHash.of(self._names)
 
     @cached_property
     def _names(self) -> list[str]:
         names: list[str] = self.external.to_pylist()
         return names
+
+
+@dataclass(frozen=True, eq=False)
+class _ByHash:
+    """What is where, by Python's own hash of a text: 64 bits of SipHash under a key that each process draws anew.
+
+    Of a million ids and a text that is none of them, the hashes are equal once in 2^44 times, and nobody outside can
+    bring it about. A dict would be sure, for a hundred bytes an id instead of twelve, and five reads of far memory.
+    """
+
+    hashes: Int64s
+    """[n], ascending, and the largest number at the end."""
+    index: Int32s
+    """[n + 1]: of what; UNKNOWN at the end."""
+    unsure: dict[str, int]
+    """Of ids that share their hash; nearly always none."""
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "_ByHash":
+        hashes = np.fromiter(map(hash, names), np.int64, len(names))
+        order = np.argsort(hashes, kind="stable")
+        ascending = np.append(hashes[order], np.iinfo(np.int64).max)
+        shared = np.isin(hashes, ascending[1:][ascending[1:] == ascending[:-1]])
+        unsure = {names[place]: place for place in np.flatnonzero(shared).tolist()}
+        return cls(ascending, np.append(order, UNKNOWN).astype(np.int32), unsure)
+
+    def find(self, values: Sequence[str] | npt.NDArray[Any]) -> Int32s:
+        """int32 [n]"""
+        hashes = np.fromiter(map(hash, values), np.int64, len(values))
+        place = self.hashes.searchsorted(hashes)
+        found = np.where(self.hashes[place] == hashes, self.index[place], np.int32(UNKNOWN))
+        if self.unsure:
+            sure = zip(values, found.tolist(), strict=True)
+            found = np.array([self.unsure.get(value, index) for value, index in sure], np.int32)
+        return found

@@ -197,10 +197,9 @@ class Engine:
 
     def rank(self, answer: Answer, k: int, allowed: Bools) -> Ranking:
         """The best k of one user among all that is `allowed` [V]."""
-        items = np.flatnonzero(allowed)
-        share = self.revision.fast.shares(answer, items)
-        strongest = strongest_of(share.sum(axis=1), k)
-        return best_of(items[strongest], share[strongest], k)
+        items, fast = np.flatnonzero(allowed), self.revision.fast
+        strongest = items[strongest_of(fast.p(answer, items), k)]
+        return best_of(strongest, fast.shares(answer, strongest), k)
 
     def interests(self, past: Past, k: int) -> Affinities:
         """Categories by share · log lift, so that neither the merely popular nor the merely rare leads."""
@@ -290,7 +289,7 @@ class Engine:
                 hint="It may be newer than the revision; `penchant refresh` takes it in.",
                 reason=f"UNKNOWN_{kind.upper()}",
             )
-        vector = np.asarray(self.vectors(kind)[index : index + 1])
+        vector = self.vectors(kind)[index : index + 1]
         if not vector.any():
             why, hint = _NO_VECTOR[kind]
             raise NotFoundError(f"The {kind} {external!r} has no vector: {why}.", hint=hint, reason="NO_VECTOR")

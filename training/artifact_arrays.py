@@ -28,7 +28,8 @@ def read_array(path: Path, *, shape: tuple[int | None, ...] | None = None, kinds
     """
     try:
         _check_claims(path)
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        # A plain array over the mapped file: each slice of numpy's own kind of it would pay for its Python code.
+        array: NDArray[Any] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:  # a header is read as Python text, with all the errors that Python has for text
         raise broken(path, f"cannot be read as an array ({' '.join(str(error).split())[:120]})") from error
     if array.dtype.kind not in kinds:

@@ -76,7 +76,9 @@ class Settings(BaseSettings):
         60, ge=0, le=86_400, description="how far ahead of the server's clock an event may say it happened, seconds"
     )
     known_users_mib: int = Field(
-        256, ge=0, description="memory for what is known of users who were asked about lately, MiB, some 40 KiB a user"
+        256,
+        ge=0,
+        description="memory for what is known of users who were asked about lately, MiB; a user takes some 80 KiB",
     )
     patience_ms: float = Field(
         250,

@@ -72,7 +72,8 @@ def read_answer(source: BinaryIO) -> Float32s | None:
 
 
 def _array(source: BinaryIO, dtype: Any, length: int) -> NDArray[Any]:
-    return np.frombuffer(_read(source, length * np.dtype(dtype).itemsize), dtype)
+    read = np.frombuffer(_read(source, length * np.dtype(dtype).itemsize), dtype)
+    return read.copy()  # one that may be written, as are those that are computed here: loops are compiled for these
 
 
 def _read(source: BinaryIO, size: int) -> bytes:

@@ -82,7 +82,7 @@ class EmbeddingServicer(EmbeddingServiceServicer):
             index = engine.ids(kind).index_of(ids)
             limits.check_unknown(ids, index >= 0, "ids")
             present = (index >= 0) & engine.has_vector(kind)[index]
-            vectors = np.asarray(engine.vectors(kind)).take(index[present], axis=0)
+            vectors = engine.vectors(kind).take(index[present], axis=0)
             newer = engine.live.newer_items if kind == "item" else engine.live.newer_categories
             answer.statuses.extend(_statuses(ids, index >= 0, present, newer))
             answer.vector_counts.extend(present.astype(np.uint32).tolist())
@@ -166,7 +166,7 @@ def _begin(engine: Engine, kind: Literal["user", "item", "category"]) -> Place:
 
 def _of_revision(engine: Engine, kind: Literal["item", "category"], last: str, rows: int) -> Iterator[Part]:
     """Vectors of the revision, `rows` at a time, ids above `last` in the order of their UTF-8 bytes."""
-    vectors, order, ids = np.asarray(engine.vectors(kind)), engine.exportable(kind), engine.ids(kind)
+    vectors, order, ids = engine.vectors(kind), engine.exportable(kind), engine.ids(kind)
 
     def name(index: np.int64) -> bytes:
         return ids.externals_of(np.array([index]))[0].encode()

@@ -100,9 +100,9 @@ class InterestServicer(InterestServiceServicer):
         known = (index >= 0) & engine.live.exists[index]
         statuses = _statuses(engine, request.items, known)
         past, answer = await self._known(engine, request.user)
-        shares = revision.fast.shares(answer, index[known])
-        score = np.log(np.maximum(shares.sum(axis=1, dtype=np.float64), np.finfo(np.float32).tiny))
-        probability = engine.probability(past, index[known], score, calibrator)
+        scored = index if known.all() else index[known]
+        score = np.log(np.maximum(revision.fast.p(answer, scored), np.finfo(np.float32).tiny))
+        probability = engine.probability(past, scored, score, calibrator)
         response = pb.ScoreResponse(
             **horizon_of(request, calibrator),
             **history_of(past),
@@ -112,7 +112,7 @@ class InterestServicer(InterestServiceServicer):
         if request.as_columns:
             response.columns.CopyFrom(_columns(statuses, known, score, probability))
         else:
-            parts = None if request.skip_contributions else shares
+            parts = None if request.skip_contributions else revision.fast.shares(answer, scored)
             response.scores.extend(_rows(request.items, statuses, score, probability, parts, revision.mixture.sources))
         return response
 

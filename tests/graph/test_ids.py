@@ -38,3 +38,16 @@ def test_a_broken_map_is_refused() -> None:
         IdMap(pa.array(["a", None]), np.array([1, 2]))
     with pytest.raises(BadInputError, match="2 external ids for 1"):
         IdMap(pa.array(["a", "b"]), np.array([1]))
+
+
+def test_ids_that_share_a_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.ids.hash", lambda text: len(text), raising=False)
+    names = ["aa", "b", "cc", "ddd"]
+    assert IdMap.of(names).index_of([*names, "cc"]).tolist() == [0, 1, 2, 3, 2]
+
+
+@pytest.mark.parametrize("largest", [2**63 - 1, -(2**63)])
+def test_the_largest_and_the_smallest_hash_are_hashes(monkeypatch: pytest.MonkeyPatch, largest: int) -> None:
+    monkeypatch.setattr("graph.ids.hash", lambda text: largest if text == "most" else 0, raising=False)
+    assert IdMap.of(["b"]).index_of(["most", "b"]).tolist() == [-1, 0]
+    assert IdMap.of(["b", "most"]).index_of(["most", "b"]).tolist() == [1, 0]

@@ -18,6 +18,7 @@ from training.fast.cells import WHOLE, Cells, cells_of
 from training.fast.look import Looks, Scratch, Seen, look, scratch_for, tilt
 from training.fast.say import Others, say
 from training.fast.tables import Tables, pace_at, tables_of
+from training.fast.told import Items, Named, Told, note, tell
 from training.memories import ItemToItem, Memory
 from training.mixture import Mixture, best_first
 from training.ranker_features import HAD, LAST_EVENTS, NEW, in_last_step
@@ -34,11 +35,13 @@ BATCH = 32
 @dataclass(frozen=True, eq=False)
 class Answer:
     """Of one user: C candidates, the most probable first, `item` [C], what each source adds to p of each, `share`
-    [C, S], and what tells of all other items. Worth keeping for as long as nothing new is known of the user."""
+    [C, S], and what tells of all other items: `told` soon, `others` source by source. Worth keeping for as long as
+    nothing new is known of the user."""
 
     item: Int32s
     share: Float32s
     others: Others
+    told: Told
     averse: "_Averse | None" = None
 
     @property
@@ -50,8 +53,16 @@ class Answer:
     @property
     def nbytes(self) -> int:
         """About what it takes to keep it."""
-        spoken = sum(part.nbytes for part in (*self.others.spoken_item, *self.others.spoken_weight))
-        return self.item.nbytes + self.share.nbytes * (1 if self.averse is None else 2) + spoken
+        told, others = self.told, self.others
+        parts: tuple[NDArray[Any], ...] = (
+            self.item,
+            told.bits,
+            told.before,
+            told.value,
+            *others.spoken_item,
+            *others.spoken_weight,
+        )
+        return self.share.nbytes * (1 if self.averse is None else 2) + sum(part.nbytes for part in parts)
 
 
 class _Averse(NamedTuple):
@@ -63,12 +74,22 @@ class _Averse(NamedTuple):
     mass_left: float
 
 
-class _Room(NamedTuple):
+@dataclass
+class _Room:
     """Memory for one batch of at most BATCH users."""
 
     seen: Seen
     scratch: Scratch
     share: Float32s
+    named: Named = field(
+        default_factory=lambda: Named(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    )
+
+    def named_of(self, looks: int, most: int) -> Named:
+        """Room for what is named in so many looks, at most so many items."""
+        if most > len(self.named.item):
+            self.named = Named(self.named.offsets, np.empty(2 * most, np.int32), np.empty(2 * most, np.float32))
+        return self.named._replace(offsets=np.zeros(looks + 1, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +120,8 @@ class FastMixture:
         cells = cells or cells_of(net.vectors, net.prior, net.temperature, few=capacity)
         fast = cls(mixture, cells, tables_of(mixture, cells, now_us), capacity, strongest)
         # Loops are compiled at their first call, and nobody who asks should have to wait for it.
-        fast.shares(fast.nobody, np.zeros(0, np.int32))
+        for say_of in (fast.p, fast.shares):
+            say_of(fast.nobody, np.zeros(0, np.int32))
         return fast
 
     @cached_property
@@ -119,10 +141,12 @@ class FastMixture:
         room = self._take_room()
         try:
             seen, rest = _of(room.seen, len(histories), len(looked)), np.empty(len(looked), np.float32)
-            look(self.tables, looks, seen, room.scratch, self.strongest)
+            named = room.named_of(len(looked), self._most_named(looks))
+            look(self.tables, looks, seen, named, room.scratch, self.strongest)
             tilt(looks, seen, self._log_factors(seen), part, room.share, rest)
+            told = self._told(named, of_user, rest, seen, room.share)
             answers = [
-                _ordered(seen.item[b, :n], room.share[b, :n], _others(looks, seen, rest, b))
+                _ordered(seen.item[b, :n], room.share[b, :n], _others(looks, seen, rest, b), told[b])
                 for b, n in enumerate(seen.n.tolist())
             ]
         finally:
@@ -131,19 +155,53 @@ class FastMixture:
             answers[b] = self._averted(answers[b], dislikes)
         return answers
 
+    def p(self, answer: Answer, items: NDArray[np.integer[Any]]) -> Float64s:
+        """p of any `items` [n] to the user of an answer: [n]. Raises IndexError for an item that there is not."""
+        wanted = self._checked(items)
+        others, out = answer.others, np.empty(len(wanted))
+        tell(self._items, answer.told, others.vectors, others.log_z, others.weights, wanted, out)
+        averse = answer.averse
+        return out if averse is None else out * self._left(averse.dislikes, wanted) / averse.mass_left
+
     def shares(self, answer: Answer, items: NDArray[np.integer[Any]]) -> Float32s:
         """What each source adds to p of any `items` [n] to the user of an answer: [n, S].
 
-        Raises IndexError for an item that there is not: compiled loops do not look.
+        Takes several times as long as `p`. Raises IndexError for an item that there is not.
         """
-        n_items = len(self.tables.popularity)
-        if len(items) and not 0 <= items.min() <= items.max() < n_items:
-            raise IndexError(f"items are 0 to {n_items - 1}")
-        wanted, averse = items.astype(np.int32), answer.averse
+        wanted, averse = self._checked(items), answer.averse
         if averse is None:
             return self._said(answer.others, answer.item, answer.share, wanted)
         said = self._said(answer.others, averse.item, averse.said, wanted)
         return said * (self._left(averse.dislikes, wanted) / averse.mass_left).astype(np.float32)[:, None]
+
+    def _checked(self, items: NDArray[np.integer[Any]]) -> Int32s:
+        """Compiled loops do not look."""
+        n_items = len(self.tables.popularity)
+        if len(items) and not 0 <= items.min() <= items.max() < n_items:
+            raise IndexError(f"items are 0 to {n_items - 1}")
+        return items.astype(np.int32, copy=False)
+
+    @cached_property
+    def _items(self) -> Items:
+        t = self.tables
+        return Items(t.cell_place, t.vectors, t.prior, t.temperature, t.popularity)
+
+    def _most_named(self, looks: Looks) -> int:
+        """As many items as the memories' rows hold."""
+        most = 0
+        for items, through, indptr in zip(looks.spoken_item, looks.through, self.tables.memory_indptr, strict=True):
+            most += int((indptr[items + 1] - indptr[items]).sum()) if through else len(items)
+        return most
+
+    def _told(self, named: Named, of_user: Int64s, rest: Float32s, seen: Seen, share: Float32s) -> list[Told]:
+        """Of each of B users; copies."""
+        users, words = len(seen.n), len(self.tables.popularity) // 64 + 1
+        bits, before = np.empty((users, words), np.uint64), np.empty((users, words), np.int32)
+        value = np.empty(named.offsets[-1] + seen.n.sum(), np.float32)
+        ends = np.empty(users, np.int64)
+        note(named, of_user, rest, seen.item, share, seen.n, bits, before, value, ends)
+        values = np.split(value, ends)
+        return [Told(bits[b].copy(), before[b].copy(), values[b].copy()) for b in range(users)]
 
     def _said(self, others: Others, candidates: Int32s, share: Float32s, items: Int32s) -> Float32s:
         out = np.zeros((len(items), share.shape[1]), np.float32)
@@ -164,7 +222,7 @@ class FastMixture:
         elsewhere = max(1 - float(answer.p.sum(dtype=np.float64)), 0.0)
         averse = _Averse(answer.item, answer.share, dislikes, mass_left(answer.p, left, elsewhere))
         share = answer.share * (left / averse.mass_left).astype(np.float32)[:, None]
-        return _ordered(answer.item, share, answer.others, averse)
+        return _ordered(answer.item, share, answer.others, answer.told, averse)
 
     def _left(self, dislikes: Dislikes, items: Int32s) -> Float64s:
         """e^(-push) of items in any order, [n]."""
@@ -258,9 +316,9 @@ def _of(seen: Seen, n_users: int, n_looks: int) -> Seen:
     )
 
 
-def _ordered(item: Int32s, share: Float32s, others: Others, averse: _Averse | None = None) -> Answer:
+def _ordered(item: Int32s, share: Float32s, others: Others, told: Told, averse: _Averse | None = None) -> Answer:
     order = best_first(item, share)
-    return Answer(item[order], share[order], others, averse)
+    return Answer(item[order], share[order], others, told, averse)
 
 
 def _others(looks: Looks, seen: Seen, rest: Float32s, user: int) -> Others:

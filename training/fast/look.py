@@ -16,12 +16,14 @@ from training.fast.loops import (
     choose,
     closest,
     look_into_cells,
+    mix,
     recall_into,
     strongest_said,
     strongest_seen,
     weigh,
 )
 from training.fast.tables import Tables
+from training.fast.told import Named
 from training.ranker_features import HAD, NEW
 
 
@@ -109,13 +111,16 @@ def scratch_for(t: Tables, n_cells: int) -> Scratch:
 
 
 @compiled
-def look(t: Tables, looks: Looks, seen: Seen, scratch: Scratch, strongest: int) -> None:
-    """strongest: so many items of the net, and of memories and popularity together, become candidates."""
+def look(t: Tables, looks: Looks, seen: Seen, listed: Named, scratch: Scratch, strongest: int) -> None:
+    """strongest: so many items of the net, and of memories and popularity together, become candidates.
+
+    listed: has room for all that memories name; filled unless the whole catalog are candidates.
+    """
     n_items, n_memories = len(t.popularity), len(looks.through)
     said, named, mixed, work, place = scratch.said, scratch.named, scratch.mixed, scratch.work, scratch.place
     logit, found, position, profile = scratch.logit, scratch.found, scratch.position, scratch.profile
     n_looks = 2
-    n_named, trusted = np.zeros((n_looks, n_memories), np.int64), np.empty(n_memories + 1, np.float32)
+    n_named, trusted = np.zeros((n_looks, n_memories), np.int64), np.empty(n_memories, np.float32)
     gate = np.empty((n_looks, 2 + 2 * n_memories), np.float32)
     had, p = np.zeros(seen.item.shape[1], np.bool_), np.empty(seen.item.shape[1], np.float32)
     capacity = seen.item.shape[1]
@@ -156,6 +161,7 @@ def look(t: Tables, looks: Looks, seen: Seen, scratch: Scratch, strongest: int) 
                 gate[at, 3 + 2 * m] = np.log(max(most * seen.scale[row, m], np.float32(1e-4)))
             speaks[n_memories + 1] = not (looks.personal[row] and any_speaks)
             weigh(t.gate_mean, t.gate_scale, t.gate_weight, t.gate_bias, gate[at], speaks, seen.weights[row])
+            listed.offsets[row + 1] = listed.offsets[row]
             if n_items <= capacity:
                 continue
             k = strongest_seen(place, logit, n_near, strongest, t.cell_item, found, work)
@@ -163,10 +169,13 @@ def look(t: Tables, looks: Looks, seen: Seen, scratch: Scratch, strongest: int) 
                 n = _add(found[j], items, position, n, capacity)
             for m in range(n_memories):
                 trusted[m] = seen.scale[row, m] * seen.weights[row, m + 1]
-            trusted[n_memories] = seen.weights[row, n_memories + 1]
-            k = strongest_said(
-                said[at], named[at], n_named[at], trusted, t.popularity, t.by_popularity, strongest, mixed, found, work
-            )
+            n_mixed = mix(said[at], named[at], n_named[at], trusted, mixed, found)
+            for j in range(n_mixed):
+                listed.item[listed.offsets[row] + j] = found[j]
+                listed.value[listed.offsets[row] + j] = mixed[found[j]]
+            listed.offsets[row + 1] += n_mixed
+            trust = seen.weights[row, n_memories + 1]
+            k = strongest_said(n_mixed, trust, t.popularity, t.by_popularity, strongest, mixed, found, work)
             for j in range(k):
                 n = _add(found[j], items, position, n, capacity)
             for j in range(looks.own_offsets[row], looks.own_offsets[row + 1]):

@@ -164,11 +164,27 @@ def weigh(
 
 
 @compiled
+def mix(said: Float32s, named: Int32s, n_named: Int64s, scale: Float32s, mixed: Float32s, found: Int32s) -> int:
+    """Adds up into `mixed` [V], 0 everywhere before, what memories say; into `found` of which items; how many they are.
+
+    said [M, V] of the n_named [M] items of named [M, V + 1]; scale: what each memory is multiplied by.
+    """
+    n = 0
+    for m in range(len(n_named)):
+        by, names, values = scale[m], named[m], said[m]
+        for j in range(n_named[m]):
+            item = names[j]
+            before, value = mixed[item], by * values[item]
+            found[n] = item
+            n += int((before == 0) & (value > 0))
+            mixed[item] = before + value
+    return n
+
+
+@compiled
 def strongest_said(
-    said: Float32s,
-    named: Int32s,
-    n_named: Int64s,
-    scale: Float32s,
+    n: int,
+    trust: np.float32,
     popularity: Float32s,
     by_popularity: Int32s,
     k: int,
@@ -178,27 +194,18 @@ def strongest_said(
 ) -> int:
     """Into `found` the k items of which memories and popularity together think most; how many they are.
 
-    said [M, V] of the n_named [M] items of named [M, V + 1]; scale: [M + 1], what each is multiplied by, popularity
-    last; by_popularity: [V], the most popular first; mixed: [V], 0 everywhere before and after.
+    mixed: [V], what memories say of the first n of `found`, and 0 everywhere afterwards; trust: what popularity is
+    multiplied by; by_popularity: [V], the most popular first.
     """
-    n, n_memories = 0, len(n_named)
-    for m in range(n_memories):
-        by, names, values = scale[m], named[m], said[m]
-        for j in range(n_named[m]):
-            item = names[j]
-            before, value = mixed[item], by * values[item]
-            found[n] = item
-            n += int((before == 0) & (value > 0))
-            mixed[item] = before + value
-    if scale[n_memories] > 0:
+    if trust > 0:
         for j in range(n):
-            mixed[found[j]] += scale[n_memories] * popularity[found[j]]
+            mixed[found[j]] += trust * popularity[found[j]]
         others = 0  # of what no memory names, the k most popular are enough
         for item in by_popularity:
             if others == k:
                 break
             if mixed[item] == 0:
-                found[n], mixed[item] = item, scale[n_memories] * popularity[item]
+                found[n], mixed[item] = item, trust * popularity[item]
                 n += 1
                 others += 1
     strength = np.empty(n, np.float32)

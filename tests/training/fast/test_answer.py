@@ -114,6 +114,7 @@ def test_any_items_are_told_of_as_if_they_were_candidates(mixture: Mixture, aske
         assert (len(answer.item) < n_items) == is_large
         share = fast.shares(answer, wanted)
         assert share.shape == (len(wanted), len(mixture.sources))
+        np.testing.assert_allclose(fast.p(answer, wanted), share.sum(axis=1), rtol=1e-4)
         if not is_large or mixture.ranker is None:  # which tilts what is no candidate as the least of these
             rtol, atol = (0.25, 1e-5) if is_large else (5e-3, 1e-7)
             np.testing.assert_allclose(share.sum(axis=1), exact[row, wanted], rtol, atol)
@@ -122,8 +123,10 @@ def test_any_items_are_told_of_as_if_they_were_candidates(mixture: Mixture, aske
         kept = [both[int(wanted[place])] for place in same]
         np.testing.assert_allclose(share[same].sum(axis=1), kept, rtol=0.02 if row == 1 else 1e-4)
         assert fast.shares(answer, NOTHING).shape == (0, len(mixture.sources))
-    with pytest.raises(IndexError, match="items are 0 to"):
-        fast.shares(answer, np.array([n_items]))
+        assert fast.p(answer, NOTHING).shape == (0,)
+    for say_of in (fast.p, fast.shares):
+        with pytest.raises(IndexError, match="items are 0 to"):
+            say_of(answer, np.array([n_items]))
 
 
 def test_who_has_no_history_gets_what_is_popular(mixture: Mixture) -> None:
