@@ -47,6 +47,10 @@ class IdMap:
         external = pa.array(externals, pa.string())
         return cls(external, np.arange(len(external), dtype=np.int64))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what `prepare` makes: hashes are of one process."""
+        return IdMap, (self.external, self.surrogate)
+
     def __len__(self) -> int:
         return len(self.surrogate)
 
@@ -80,7 +84,7 @@ class IdMap:
             return self._by_hash.find(values)
         column = externals if isinstance(externals, pa.Array) else pa.array(externals, pa.string())
         found = pc.index_in(column.cast(pa.string()), value_set=self.external)
-        return np.asarray(found.fill_null(UNKNOWN), dtype=np.int32)
+        return np.array(found.fill_null(UNKNOWN), dtype=np.int32)  # which may be written, as above: loops want one kind
 
     def index_of_surrogate(self, surrogates: npt.NDArray[np.integer[Any]]) -> Int32s:
         """int32 [n], -1 where unknown."""
@@ -122,10 +126,11 @@ class IdMap:
 
 @dataclass(frozen=True, eq=False)
 class _ByHash:
-    """What is where, by Python's own hash of a text: 64 bits of SipHash under a key that each process draws anew.
+    """What is where, by Python's own hash of a text: 64 bits of SipHash under a key that each process draws for itself.
 
-    Of a million ids and a text that is none of them, the hashes are equal once in 2^44 times, and nobody outside can
-    bring it about. A dict would be sure, for a hundred bytes an id instead of twelve, and five reads of far memory.
+    Of a million ids and a text that is none of them, the hashes are equal once in 2^44 times; who knows the key, since
+    PYTHONHASHSEED sets it, may find such a text. A dict would be sure, for a hundred bytes an id instead of twelve, and
+    five reads of far memory.
     """
 
     hashes: Int64s

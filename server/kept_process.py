@@ -28,12 +28,17 @@ _SPAWN = multiprocessing.get_context("spawn")
 class KeptProcess:
     """`start`, `hears` what it says once it is ready, `look_after` it every now and then, `tell_to_stop`, `end`."""
 
-    def __init__(self, name: str, work: Callable[..., None], *arguments: Any) -> None:
-        """work: a function of a module, called in the process as `work(told, *arguments)`. It sends one thing by `told`
-        when it is ready, and ends once `told` is closed at the other end (`until_told`)."""
+    def __init__(self, name: str, work: Callable[..., None], *arguments: Any, silent_s: float | None = None) -> None:
+        """work: a function of a module, called in the process as `work(told, *arguments)`. It sends something by `told`
+        when it is ready, and ends once `told` is closed at the other end (`until_told`).
+
+        silent_s: it goes on to send, and is killed where it has been silent for so long; None: it does not.
+        """
         self.name = name
         self._work = work
         self._arguments = arguments
+        self._silent_s = silent_s
+        self._heard_at = 0.0
         self._process: SpawnProcess | None = None
         self._began = 0.0
         self._again_after_s = 0.0
@@ -51,14 +56,18 @@ class KeptProcess:
     def start(self) -> None:
         # The process reads the one end until the other is closed, which happens even if this process is killed.
         self._heard, told = _SPAWN.Pipe(duplex=True)
-        self._process = _SPAWN.Process(target=_run, args=(self._work, told, self._arguments), name=self.name)
-        self._process.start()
-        told.close()
-        self._began = time.monotonic()
+        process = _SPAWN.Process(target=_run, args=(self._work, told, self._arguments), name=self.name)
+        with told:
+            process.start()
+        self._process = process
+        self._began = self._heard_at = time.monotonic()
 
-    def hears(self) -> Any:
-        """Waits until it says something; None where it ended without a word."""
-        with suppress(EOFError):
+    def hears(self, no_more: Callable[[], bool]) -> Any:
+        """Waits until it says something; None where it ended without a word, or once there is `no_more` waiting."""
+        with suppress(EOFError, OSError):
+            while not self._heard.poll(0.1):
+                if no_more():
+                    return None
             return self._heard.recv()
         return None
 
@@ -73,11 +82,21 @@ class KeptProcess:
                     self._put_off(f"could not be started: {error}")
             return
         if self._process.is_alive():
+            if self._silent_s is not None and self._is_silent(self._silent_s):
+                log.error("a process hangs and is killed", process=self.name, silent_s=self._silent_s)
+                self._process.kill()
             return
         code = self._process.exitcode
         self._heard.close()
         self._process = None
         self._put_off(f"ended with exit code {code}")
+
+    def _is_silent(self, for_s: float) -> bool:
+        with suppress(EOFError, OSError):
+            while self._heard.poll():
+                self._heard.recv()
+                self._heard_at = time.monotonic()
+        return time.monotonic() - self._heard_at > for_s
 
     def _put_off(self, why: str) -> None:
         now = time.monotonic()

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +31,7 @@ def serve_until(
 
     with explained():
         set_up_logging(settings.log_level)
-        _limit_threads(settings.threads)
+        limit_threads(settings.threads)
         server = start(settings, share_port=share_port, owner=owner)
         _settle()
         on_port(server.port)
@@ -44,35 +43,6 @@ def serve_until(
             server.stop(settings.grace_s)
         finally:
             end_anyway.cancel()
-
-
-def own_until(
-    settings: Settings,
-    device: str,
-    address: Path,
-    enough: Callable[[], object],
-    on_ready: Callable[[bool], None],
-) -> None:
-    """Owns the device and answers on the socket at `address` until `enough` returns. `on_ready` hears whether: of
-    `auto` there is nothing to own where there is but the processor. Ends with a sentence where there is no such device.
-    """
-    from server.owner.process import Owner
-    from training.device import choose_device
-
-    with explained():
-        set_up_logging(settings.log_level)
-        _limit_threads(settings.threads)
-        chosen = choose_device(device)
-        if device == "auto" and chosen.type == "cpu":
-            on_ready(False)
-            return
-        owner = Owner(address, chosen)
-        owner.start()
-        log.info("owns the device", device=str(chosen))
-        on_ready(True)
-        enough()
-        owner.close()
-        shutil.rmtree(address.parent, ignore_errors=True)  # also where who made it was killed
 
 
 def _settle() -> None:
@@ -89,7 +59,7 @@ def _end_anyway() -> None:
     os._exit(1)
 
 
-def _limit_threads(threads: int) -> None:
+def limit_threads(threads: int) -> None:
     """One call must not take all cores from the others, so its tensor work runs on one thread unless told otherwise."""
     import torch
 

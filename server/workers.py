@@ -8,7 +8,9 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -18,7 +20,13 @@ from graph.storage.errors import BadInputError, PenchantError
 from graph.storage.settings import Settings
 from server.addresses import family_of, host_and_port, written
 from server.kept_process import KeptProcess, until_told
-from server.serving import BEYOND_GRACE_S, own_until, serve_until
+from server.serving import BEYOND_GRACE_S, serve_until
+
+OWNER_STARTS_S = 120.0
+"""A driver that does not even say whether there is a card is waited for so long."""
+OWNER_SILENT_S = 15.0
+"""The first pass of a card may take seconds."""
+OWNER_ENDS_S = 2.0
 
 
 class Workers:
@@ -32,40 +40,38 @@ class Workers:
         self._socket, listen = _reserved(settings.listen)
         self.port = int(self._socket.getsockname()[1])
         self._settings = settings.model_copy(update={"listen": listen})
-        self._folder = tempfile.TemporaryDirectory(prefix="penchant-")  # nobody else's, by its mode
-        device = owned or (settings.serve_device if settings.serve_device != "cpu" else None)
-        address = Path(self._folder.name, "owner")
-        self._owner = KeptProcess("owner", _own, self._settings, device, address) if device else None
-        self._address = address
+        self._device = owned or (settings.serve_device if settings.serve_device != "cpu" else None)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._owner: KeptProcess | None = None
         self._workers: list[KeptProcess] = []
 
-    def start(self) -> None:
-        """Raises PenchantError where a process cannot start."""
-        address = self._address if self._has_owner() else None
+    def start(self, stopping: threading.Event) -> None:
+        """Raises PenchantError where a process cannot start, or where it is to stop already."""
+        owner = self._start_owner(self._device, stopping) if self._device else None
         for number in range(1, self._settings.workers + 1):
-            worker = KeptProcess(f"worker {number}", _work, _of_worker(self._settings, number), address)
+            worker = KeptProcess(f"worker {number}", _work, _of_worker(self._settings, number), owner)
             worker.start()
             self._workers.append(worker)
         for worker in self._workers:
-            if not worker.hears():
-                raise self._cannot_start(worker)
+            if not worker.hears(stopping.is_set):
+                raise _cannot_start(worker)
 
-    def _has_owner(self) -> bool:
-        """Once it is there. It says that it is of no use where any device would do, and there is none."""
-        if self._owner is None:
-            return False
-        self._owner.start()
-        is_there = self._owner.hears()
+    def _start_owner(self, device: str, stopping: threading.Event) -> Path | None:
+        """Its socket, once it is there. It says that it is of no use where any device would do, and there is none."""
+        self._folder = tempfile.TemporaryDirectory(prefix="penchant-")  # nobody else's, by its mode
+        address = Path(self._folder.name, "owner")
+        owner = KeptProcess("owner", _own, self._settings, device, address, silent_s=OWNER_SILENT_S)
+        owner.start()
+        self._owner = owner
+        too_late = time.monotonic() + OWNER_STARTS_S
+        is_there = owner.hears(lambda: stopping.is_set() or time.monotonic() > too_late)
         if is_there is None:
-            raise self._cannot_start(self._owner)
-        if not is_there:
-            self._owner.end(time.monotonic() + BEYOND_GRACE_S)
-            self._owner = None
-        return bool(is_there)
-
-    def _cannot_start(self, process: KeptProcess) -> PenchantError:
-        self.stop()
-        return PenchantError(f"{process.name.capitalize()} could not start.", hint="Its own message stands above.")
+            raise _cannot_start(owner)
+        if is_there:
+            return address
+        owner.end(time.monotonic() + OWNER_ENDS_S)
+        self._owner = None
+        return None
 
     def watch(self, stopping: threading.Event) -> None:
         """Starts again what ends, until `stopping`."""
@@ -77,30 +83,42 @@ class Workers:
 
     def stop(self) -> None:
         """Lets calls in flight finish within the grace period; whoever takes longer is killed."""
+        for worker in self._workers:
+            worker.tell_to_stop()
         deadline = time.monotonic() + self._settings.grace_s + BEYOND_GRACE_S
-        for processes in (self._workers, [self._owner] if self._owner else []):  # the owner is asked until the last
-            for process in processes:
-                process.tell_to_stop()
-            for process in processes:
-                process.end(deadline)
+        for worker in self._workers:
+            worker.end(deadline)
+        if self._owner:  # which workers asked until their last answer
+            self._owner.tell_to_stop()
+            self._owner.end(time.monotonic() + OWNER_ENDS_S)
+        if self._folder:
+            self._folder.cleanup()
         self._socket.close()
-        self._folder.cleanup()
+
+
+def _cannot_start(process: KeptProcess) -> PenchantError:
+    return PenchantError(f"{process.name.capitalize()} could not start.", hint="Its own message stands above.")
 
 
 def _work(told: Connection, settings: Settings, owner: Path | None) -> None:
     """What a worker does."""
-    try:
-        serve_until(
-            settings, lambda: until_told(told), on_port=lambda port: told.send(True), share_port=True, owner=owner
-        )
-    except typer.Exit as ended:  # what was wrong is said
-        raise SystemExit(ended.exit_code) from None
+    with _ends_as_told():
+        serve_until(settings, partial(until_told, told), told.send, share_port=True, owner=owner)
 
 
 def _own(told: Connection, settings: Settings, device: str, address: Path) -> None:
     """What the owner does."""
+    from server.owner.process import own  # loads torch, which whoever only watches should not have to
+
+    with _ends_as_told():
+        own(told, settings, device, address)
+
+
+@contextmanager
+def _ends_as_told() -> Iterator[None]:
+    """What was wrong is said already."""
     try:
-        own_until(settings, device, address, lambda: until_told(told), on_ready=told.send)
+        yield
     except typer.Exit as ended:
         raise SystemExit(ended.exit_code) from None
 
@@ -140,8 +158,8 @@ def serve_with_workers(
 ) -> None:
     """owned: as of Workers."""
     workers = Workers(settings, owned=owned)
-    workers.start()
     try:
+        workers.start(stopping)
         on_port(workers.port)
         workers.watch(stopping)
     finally:  # whatever happens here, no process is left alone

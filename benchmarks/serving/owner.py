@@ -9,8 +9,6 @@ import multiprocessing
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +22,10 @@ from graph.histories import Histories
 from graph.storage.database import Database
 from graph.storage.settings import Settings
 from server.engine import Engine
-from server.kept_process import until_told
 from server.live import read_live_catalog
 from server.owner.ask import NetOwner
+from server.owner.process import own
 from server.revision import load_revision
-from server.serving import own_until
 from training.mixture_net import UsersFrom
 
 SECONDS = 3.0
@@ -63,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as owners:
         address = Path(owners, "owner")
         heard, told = _SPAWN.Pipe()
-        owner = _SPAWN.Process(target=_own, args=(told, arguments.device, address))
+        owner = _SPAWN.Process(target=own, args=(told, Settings(log_level="WARNING"), arguments.device, address))
         owner.start()
         told.close()
         if not heard.recv():
@@ -101,10 +98,6 @@ def users_per_s(users_from: UsersFrom, batch: Histories) -> float:
 
 def _asks(address: Path, folder: Path, batch: Histories) -> float:
     return users_per_s(NetOwner(address).of(folder), batch)
-
-
-def _own(told: Connection, device: str, address: Path) -> None:
-    own_until(Settings(log_level="WARNING"), device, address, partial(until_told, told), told.send)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from training.mixture_net import UsersFrom
 
 PATIENCE_S = 0.5
 """A pass takes milliseconds. Who waits longer waits for a process that hangs."""
-AGAIN_S = 1.0
-"""How soon an owner that did not answer is asked again; everybody would wait for PATIENCE_S."""
+AGAIN_S, AGAIN_AT_MOST_S = 1.0, 30.0
+"""How soon an owner that did not answer is asked again, ever more slowly: a whole batch waits for PATIENCE_S."""
 
 
 class NetOwner:
@@ -30,6 +30,7 @@ class NetOwner:
         self._opened = ExitStack()
         self._both: BinaryIO | None = None
         self._again_at = 0.0
+        self._again_after_s = AGAIN_S
         self._trouble = Trouble("ask the owner of the device")
         self.told = self.untold = 0
 
@@ -57,9 +58,11 @@ class NetOwner:
             users = read_answer(both)
         except (OSError, EOFError, ValueError) as error:
             self._hang_up()  # an answer that comes too late would be taken for that of the next question
-            self._again_at = time.monotonic() + AGAIN_S
+            self._again_at = time.monotonic() + self._again_after_s
+            self._again_after_s = min(2 * self._again_after_s, AGAIN_AT_MOST_S)
             self._trouble.happened(PenchantError(f"{type(error).__name__}: {error}"))
             return None
+        self._again_after_s = AGAIN_S
         self._trouble.is_over()
         return users
 

@@ -3,6 +3,7 @@
 Both are processes of one server on one machine, so there is neither a version nor a byte order to agree on.
 """
 
+import os
 import socket
 import struct
 from pathlib import Path
@@ -52,7 +53,7 @@ def read_question(source: BinaryIO) -> Question:
     offsets = _array(source, np.int64, users + 1)
     columns: dict[str, Any] = {column: _array(source, dtype, events) for column, dtype in _COLUMNS}
     value = np.full(events, np.nan, np.float32)
-    return Question(Path(name.decode()), Histories(offsets=offsets, value=value, n_items=items, **columns))
+    return Question(Path(os.fsdecode(name)), Histories(offsets=offsets, value=value, n_items=items, **columns))
 
 
 def write_answer(to: BinaryIO, users: Float32s | None) -> None:

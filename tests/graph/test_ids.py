@@ -1,3 +1,7 @@
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -51,3 +55,21 @@ def test_the_largest_and_the_smallest_hash_are_hashes(monkeypatch: pytest.Monkey
     monkeypatch.setattr("graph.ids.hash", lambda text: largest if text == "most" else 0, raising=False)
     assert IdMap.of(["b"]).index_of(["most", "b"]).tolist() == [-1, 0]
     assert IdMap.of(["b", "most"]).index_of(["most", "b"]).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("n", [3, 5_000])
+def test_what_is_found_may_be_written(n: int) -> None:
+    """Loops are compiled anew for arrays that may not, however they were looked up."""
+    assert IdMap.of(map(str, range(n))).index_of([str(i) for i in range(n)]).flags.writeable
+
+
+def test_another_process_has_hashes_of_its_own() -> None:
+    script = """
+import pickle, sys
+from graph.ids import IdMap
+ids = IdMap.of(["a", "b"])
+ids.prepare()
+sys.stdout.buffer.write(pickle.dumps(ids))
+"""
+    there = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=60)
+    assert pickle.loads(there.stdout).index_of(["b", "c", "a"]).tolist() == [1, -1, 0]

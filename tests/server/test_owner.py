@@ -1,5 +1,6 @@
 """One process owns the device: workers get from it what they would compute, and do without it as well."""
 
+import math
 import re
 import signal
 import socket
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +25,10 @@ from penchant.client import PenchantClient
 
 from graph.arrays import Float32s
 from graph.histories import Histories, histories_from_arrays
-from graph.storage.errors import PenchantError
-from server.owner import ask, nets
+from graph.meaning import Meaning
+from graph.storage.errors import BadInputError, PenchantError
+from graph.storage.kinds import EventKind
+from server.owner import ask, nets, process
 from server.owner.ask import NetOwner
 from server.owner.nets import NetOnDevice, Nets
 from server.owner.process import Owner, _Asked
@@ -71,7 +75,8 @@ def here(folder: Path) -> Callable[[Histories], Float32s]:
 
 
 @pytest.fixture
-def owner(tmp_path: Path) -> Iterator[Owner]:
+def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Owner]:
+    monkeypatch.setattr(ask, "PATIENCE_S", 10.0)  # other tests compute as well
     started = Owner(tmp_path / "owner", CPU)
     started.start()
     yield started
@@ -148,11 +153,14 @@ def test_what_has_gathered_is_one_pass_a_revision(world: "World", owner: Owner) 
 def test_whole_answers_are_the_same(owner: Owner, asking: NetOwner, folder: Path, eventually: Eventually) -> None:
     """Dislikes and meanings stay with the worker, which mixes."""
     plain, owned = load_revision(folder), load_revision(folder, asking.of)
-    asked, now = histories(5, 0, 40, 1), np.full(4, 2_000 * SOME_S)
+    meaning = Meaning.of([EventKind(id=0, **kind.model_dump()) for kind in plain.artifact.manifest.kinds])
+    against = replace(histories(2, 0, 0, 3, seed=1), meaning=meaning)
+    asked, now = replace(histories(5, 0, 40, 1), meaning=meaning, against=against), np.full(4, 2_000 * SOME_S)
     eventually(lambda: asking.of(folder)(asked) is not None)
     before = asking.told
     for mine, theirs in zip(plain.fast.answer(asked, now), owned.fast.answer(asked, now), strict=True):
         assert set(mine.item[:5]) == set(theirs.item[:5])
+        assert (mine.averse is None) == (theirs.averse is None)
         np.testing.assert_allclose(mine.p[:20], theirs.p[:20], rtol=1e-3)
     assert asking.told > before
 
@@ -178,16 +186,21 @@ def test_a_net_that_could_not_be_loaded_is_tried_again(
 
     def no_room(path: Path, device: torch.device) -> NetOnDevice:
         tries.append(path)
-        raise RuntimeError("out of memory")
+        raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(NetOnDevice, "load", no_room)
     kept = Nets(CPU)
     assert kept.at(folder) is None
-    eventually(lambda: kept._kept[folder].failed_at is not None)
+    eventually(lambda: kept._kept[folder].again_at < math.inf)
     assert kept.at(folder) is None
     assert len(tries) == 1  # not at every question
+    for n in (2, 3):
+        kept._kept[folder].again_at = 0.0
+        kept.at(folder)
+        eventually(lambda n=n: len(tries) == n and kept._kept[folder].again_at < math.inf)
+    assert kept._kept[folder].again_after_s == 8 * nets.AGAIN_S  # and ever more slowly
     monkeypatch.undo()
-    monkeypatch.setattr(nets, "AGAIN_S", -1.0)
+    kept._kept[folder].again_at = 0.0
     eventually(lambda: kept.at(folder) is not None)
 
 
@@ -220,12 +233,14 @@ def test_an_owner_that_hangs_is_waited_for_once(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(ask, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(ask, "AGAIN_S", 1_000.0)
+    monkeypatch.setattr(ask, "AGAIN_AT_MOST_S", 2_000.0)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "owner"))
         silent.listen()
         asks = NetOwner(tmp_path / "owner")
+        asks._again_after_s = 1_000.0
         assert [asks.of(folder)(histories(1_000)) for _ in range(3)] == [None, None, None]
+        assert asks._again_after_s == 2_000.0
         silent.accept()[0].close()
         silent.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -238,10 +253,10 @@ def test_an_answer_that_comes_too_late_is_nobodys(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next question has a connection of its own."""
-    monkeypatch.setattr(ask, "AGAIN_S", 0.0)
     monkeypatch.setattr(ask, "PATIENCE_S", 0.2)
     mine = np.full((1, 1, 4), 2, np.float32)
     asks = NetOwner(tmp_path / "owner")
+    asks._again_after_s = 0.0
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "owner"))
         server.listen()
@@ -263,6 +278,7 @@ def test_an_answer_that_comes_too_late_is_nobodys(
 
         thread = threading.Thread(target=answer)
         thread.start()
+        monkeypatch.setattr(ask, "PATIENCE_S", 10.0)
         told = asks.of(folder)(histories(1))
         thread.join()
     asks.close()
@@ -416,7 +432,7 @@ def test_no_call_fails_while_owners_die(serve_with_owner: Callable[..., Any], ev
 
     def ask_on(number: int) -> int:
         calls = 0
-        with PenchantClient(target, deadline_ms=30_000) as client:
+        with PenchantClient(target, deadline_ms=30_000, retries=0) as client:
             while not over.is_set():
                 assert len(client.recommend(f"caller-{number}-{calls}", 5).items) == 5
                 calls += 1
@@ -426,9 +442,7 @@ def test_no_call_fails_while_owners_die(serve_with_owner: Callable[..., Any], ev
         calling = [threads.submit(ask_on, number) for number in range(4)]
         try:
             (first,) = owners_of(server)
-            first.send_signal(signal.SIGSTOP)  # hangs: callers wait for a moment, and then no more
-            time.sleep(1)
-            first.send_signal(signal.SIGKILL)
+            first.send_signal(signal.SIGSTOP)  # hangs: a batch waits for a moment, and who watches ends it
             eventually(lambda: has_another_owner(server, first), patience_s=START_S)
             (second,) = owners_of(server)
             second.send_signal(signal.SIGKILL)
@@ -451,19 +465,35 @@ def test_an_owner_does_not_outlive_who_watches_it(serve_with_owner: Callable[...
     assert not address.parent.exists()
 
 
+FELL = """
+def fell(*_):
+    raise RuntimeError("the device fell off the bus")
+"""
+
+
 @pytest.mark.timeout(120)
-def test_an_owner_that_cannot_compute_ends_and_says_why(tmp_path: Path) -> None:
-    script = """
+@pytest.mark.parametrize(
+    "falls",
+    [
+        "owner._nets.at = fell",
+        "nets.NetOnDevice.load = fell",
+        "owner._socket.close(); owner._socket = Mock(accept=fell)",
+    ],
+    ids=["in a pass", "while a net is loaded", "while somebody is let in"],
+)
+def test_an_owner_in_trouble_ends_and_says_why(tmp_path: Path, falls: str) -> None:
+    script = f"""
 import sys, time
 from pathlib import Path
+from unittest.mock import Mock
 import torch
 from graph.histories import histories_from_arrays
+from server.owner import nets
 from server.owner.ask import NetOwner
 from server.owner.process import Owner
+{FELL}
 owner = Owner(Path(sys.argv[1]), torch.device("cpu"))
-def lost(revision):
-    raise RuntimeError("the device fell off the bus")
-owner._nets.at = lost
+{falls}
 owner.start()
 NetOwner(Path(sys.argv[1])).of(Path("m1.1"))(histories_from_arrays([0], [0], [0]))
 time.sleep(60)
@@ -472,6 +502,21 @@ time.sleep(60)
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode == 1
     assert "the device fell off the bus" in ended.stdout + ended.stderr
+
+
+def test_an_owner_whose_pass_does_not_end_is_not_well(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert owner.is_well()
+    owner._pass_began = time.monotonic()
+    assert owner.is_well()
+    monkeypatch.setattr(process, "PASS_S", 0.0)
+    assert not owner.is_well()
+
+
+def test_a_folder_whose_name_is_too_long_for_a_socket_is_told(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    with pytest.raises(BadInputError, match="TMPDIR"):
+        Owner(long / "owner", CPU)
 
 
 # The setting ----------------------------------------------------------------------------------------------------
@@ -485,7 +530,8 @@ def test_a_device_that_there_is_not(
     settings = world.settings().model_copy(update={"listen": "127.0.0.1:0"})
     workers = Workers(settings.model_copy(update={"serve_device": "cuda"}))
     with pytest.raises(PenchantError, match="Owner could not start"):
-        workers.start()
+        workers.start(threading.Event())
+    workers.stop()
     assert "no CUDA device here" in capfd.readouterr().err
     server, target = serve(world, "--serve-device", "auto")
     assert answers(target, 1) == ["m1.1"]

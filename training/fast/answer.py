@@ -132,7 +132,9 @@ class FastMixture:
 
     def as_of(self, now_us: int) -> "FastMixture":
         """The same, with the items' sales counted as of another moment."""
-        return replace(self, tables=self.tables._replace(pace=pace_at(self.mixture, now_us)))
+        later = replace(self, tables=self.tables._replace(pace=pace_at(self.mixture, now_us)))
+        later.nobody  # noqa: B018  # for whom nobody has to wait then
+        return later
 
     def answer(self, histories: Histories, now_us: Int64s) -> list[Answer]:
         """What matters to each of B users, at most BATCH."""
@@ -191,7 +193,7 @@ class FastMixture:
         most = 0
         for items, through, indptr in zip(looks.spoken_item, looks.through, self.tables.memory_indptr, strict=True):
             most += int((indptr[items + 1] - indptr[items]).sum()) if through else len(items)
-        return most
+        return min(most, len(looks.length) * len(self.tables.popularity))
 
     def _told(self, named: Named, of_user: Int64s, rest: Float32s, seen: Seen, share: Float32s) -> list[Told]:
         """Of each of B users; copies."""
