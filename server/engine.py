@@ -303,7 +303,7 @@ class Engine:
         rows, cosines = index.search(vectors, (k + (leave_out >= 0)) * per_id, allowed)
         found, cosine = rows.ravel() // per_id, cosines.ravel()
         if per_id == len(rows) == 1:  # as they are
-            best = np.flatnonzero(found != leave_out)[:k]
+            best = (found != leave_out).nonzero()[0][:k]
             return found[best], np.clip(cosine[best], -1, 1)
         order = np.argsort(-cosine, kind="stable")
         _, first = np.unique(found[order], return_index=True)  # an id once, with its best pair
@@ -330,5 +330,5 @@ class Engine:
 
 def _first_true(mask: Bools, items: Int32s, k: int) -> Int64s:
     """The first k places of `items` whose mask is set; mostly they are among the first few."""
-    place = np.flatnonzero(mask[items[: 2 * k]])[:k]
-    return place if len(place) == k else np.flatnonzero(mask[items])[:k]
+    place = mask[items[: 2 * k]].nonzero()[0][:k]
+    return place if len(place) == k else mask[items].nonzero()[0][:k]

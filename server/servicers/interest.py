@@ -132,7 +132,6 @@ class InterestServicer(InterestServiceServicer):
         ranking = engine.best(known, k, allowed)
         if ranking is None:  # all that is allowed is looked at
             ranking = await self._apart(lambda: engine.rank(known, k, allowed))
-        sources = revision.mixture.sources
         items = revision.artifact.items.externals_of(ranking.items)
         answer = pb.RecommendResponse(
             **horizon_of(request, calibrator),
@@ -142,14 +141,12 @@ class InterestServicer(InterestServiceServicer):
         )
         scores = ranking.log_probability.astype(np.float64)
         probability = engine.probability(past, ranking.items, scores, calibrator).tolist()
-        rows = zip(items, scores.tolist(), probability, ranking.contributions, strict=True)
-        for item, log_p, p, shares in rows:
-            answer.items.add(
-                item=item,
-                score=log_p,
-                probability=p,
-                contributions=() if request.skip_contributions else contributions(sources, shares),
-            )
+        for item, log_p, p in zip(items, scores.tolist(), probability, strict=True):
+            answer.items.add(item=item, score=log_p, probability=p)
+        if not request.skip_contributions:
+            sources = revision.mixture.sources
+            for row, shares in zip(answer.items, ranking.contributions, strict=True):
+                row.contributions.extend(contributions(sources, shares))
         return answer
 
     async def _apart(self, work: Callable[[], Result]) -> Result:
