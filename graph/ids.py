@@ -69,9 +69,11 @@ class IdMap:
         external = pa.concat_arrays([self.external, later.external])
         return IdMap(external, np.concatenate([self.surrogate, later.surrogate]))
 
-    def prepare(self) -> None:
-        """Makes what finds a few ids by name and by index, so that nobody who asks has to wait for it."""
-        self._by_hash  # noqa: B018  # made at the first look
+    def prepare(self, *, names: bool = True) -> None:
+        """Makes what finds a few ids by name, and with `names` by index, so that nobody who asks has to wait for it."""
+        if names:
+            self._names  # noqa: B018  # made at the first look
+        self._by_hash  # noqa: B018
 
     @property
     def _is_prepared(self) -> bool:
@@ -116,7 +118,7 @@ class IdMap:
 
     @cached_property
     def _by_hash(self) -> "_ByHash":
-        return _ByHash.of(self._names)
+        return _ByHash.of(self._names if self._is_prepared else self.external.to_pylist())
 
     @cached_property
     def _names(self) -> list[str]:

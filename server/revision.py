@@ -87,6 +87,7 @@ def load_revision(path: Path, users_from: Callable[[Path], UsersFrom] | None = N
     compile_now()
     for ids in (artifact.items, artifact.categories):
         ids.prepare()
+    artifact.users.prepare(names=False)
     return Revision(
         artifact=artifact,
         fast=fast,

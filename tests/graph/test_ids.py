@@ -73,3 +73,12 @@ sys.stdout.buffer.write(pickle.dumps(ids))
 """
     there = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=60)
     assert pickle.loads(there.stdout).index_of(["b", "c", "a"]).tolist() == [1, -1, 0]
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_what_is_prepared_is_found_as_before(names: bool) -> None:
+    ids, prepared = IdMap.of(["b", "a"]), IdMap.of(["b", "a"])
+    prepared.prepare(names=names)
+    for one in (ids, prepared):
+        assert one.index_of(["a", "c", "b"]).tolist() == [1, -1, 0]
+        assert one.externals_of(np.array([1, 0])) == ["a", "b"]
