@@ -78,7 +78,6 @@ class KeptProcess:
                 try:
                     self.start()
                 except OSError as error:  # no memory or no process left, just now
-                    self._process = None
                     self._put_off(f"could not be started: {error}")
             return
         if self._process.is_alive():

@@ -144,13 +144,14 @@ def world(copy_world: Callable[[Path], World], tmp_path: Path) -> World:
     return copy_world(tmp_path)
 
 
-def start_process(world: World, *arguments: str) -> "subprocess.Popen[str]":
+def start_process(world: World, *arguments: str, module: str = "server") -> "subprocess.Popen[str]":
     """`penchant serve` as an admin starts it; its log goes to `server.log` beside the artifacts.
 
     Nobody reads its standard output after the address: whatever it went on to say there would block it in the end.
+    module: one that takes the same arguments.
     """
     environment = os.environ | {"PENCHANT_DATABASE_URL": world.url, "PENCHANT_ARTIFACTS": str(world.artifacts)}
-    command = [sys.executable, "-m", "server", "serve", "--listen", "127.0.0.1:0", *arguments]
+    command = [sys.executable, "-m", module, "serve", "--listen", "127.0.0.1:0", *arguments]
     with (world.artifacts.parent / "server.log").open("w") as log:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
 
@@ -311,8 +312,8 @@ def serve() -> "Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]":
     """Starts `penchant serve` over a world, with more arguments if need be: the process and its address."""
     started: list[subprocess.Popen[str]] = []
 
-    def one(world: World, *arguments: str) -> "tuple[subprocess.Popen[str], str]":
-        started.append(start_process(world, *arguments))
+    def one(world: World, *arguments: str, module: str = "server") -> "tuple[subprocess.Popen[str], str]":
+        started.append(start_process(world, *arguments, module=module))
         return started[-1], address_of(started[-1])
 
     yield one

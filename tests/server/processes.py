@@ -5,8 +5,11 @@ The code that runs is `penchant serve`; only the seconds of its imports are shar
 
 import multiprocessing
 import socket
+import subprocess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+import psutil
 
 from server.cli import serve_command
 
@@ -27,3 +30,11 @@ def start_server(url: str, artifacts: Path, address: str, grace_s: float = 10.0)
     process = _FORKS.Process(target=serve_command, kwargs=arguments)
     process.start()
     return process
+
+
+def spawned_by(server: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """The workers of a server, and the owner of its device; none once it has ended."""
+    if server.poll() is not None:
+        return []
+    children = [one for one in psutil.Process(server.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in children if "spawn_main" in " ".join(one.cmdline())]

@@ -1,36 +1,10 @@
-"""`penchant serve` whose workers ask an owner of the processor: what a machine with a GPU does, on one without.
+"""`penchant`, but what `serve` takes for a GPU is the processor: what a machine with a GPU does, on one without."""
 
-python -m tests.server.serve_with_owner DATABASE_URL ARTIFACTS WORKERS METRICS_LISTEN
-"""
+from functools import partial
 
-import signal
-import sys
-import threading
-from pathlib import Path
-
-from graph.storage.settings import Settings
-from server.logs import set_up_logging
+from server import cli
 from server.workers import serve_with_workers
 
-
-def main() -> None:
-    url, artifacts, workers, metrics_listen = sys.argv[1:]
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    settings = Settings(
-        database_url=url,
-        artifacts=Path(artifacts),
-        listen="127.0.0.1:0",
-        workers=int(workers),
-        metrics_listen=metrics_listen,
-    )
-    set_up_logging(settings.log_level)
-
-    def announce(port: int) -> None:
-        print(f"penchant serves on 127.0.0.1:{port}", flush=True)
-
-    serve_with_workers(settings, stopping, announce, owned="cpu")
-
-
 if __name__ == "__main__":
-    main()
+    cli.serve_with_workers = partial(serve_with_workers, owned="cpu")  # type: ignore[attr-defined]  # it is no part of what the module offers
+    cli.main()

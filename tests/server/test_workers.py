@@ -17,6 +17,7 @@ from graph.storage.errors import BadInputError
 from graph.storage.settings import Settings
 from server.cli import app
 from server.workers import Workers, _of_worker
+from tests.server.processes import spawned_by
 
 if TYPE_CHECKING:
     from tests.server.conftest import World
@@ -26,12 +27,6 @@ Serve = Callable[..., tuple["subprocess.Popen[str]", str]]
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
 """That a process may take to load all there is, beside others."""
-
-
-def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    if process.poll() is not None:
-        return []
-    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
 
 
 def events_of(user: str, target: str) -> int:
@@ -49,7 +44,7 @@ def score(target: str) -> str:
 @pytest.mark.timeout(240)
 def test_the_life_of_workers(world: "World", serve: Serve, eventually: Callable[..., Any]) -> None:
     process, target = serve(world, "--workers", "2")
-    first, second = workers_of(process)
+    first, second = spawned_by(process)
     assert {score(target) for _ in range(8)} == {"m1.1"}
 
     event = Event(event_id="w1", user="worker-user", item="i5", kind="purchase")
@@ -61,10 +56,10 @@ def test_the_life_of_workers(world: "World", serve: Serve, eventually: Callable[
     first.send_signal(signal.SIGKILL)
     first.wait(30)  # whose connections break; new ones go to the other
     assert {score(target) for _ in range(8)} == {"m1.1"}
-    eventually(lambda: len({one.pid for one in workers_of(process)} - {first.pid}) == 2, patience_s=START_S)
+    eventually(lambda: len({one.pid for one in spawned_by(process)} - {first.pid}) == 2, patience_s=START_S)
     assert second.is_running()
 
-    workers = workers_of(process)
+    workers = spawned_by(process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     assert psutil.wait_procs(workers, timeout=30)[1] == []
@@ -74,7 +69,7 @@ def test_the_life_of_workers(world: "World", serve: Serve, eventually: Callable[
 @pytest.mark.timeout(240)
 def test_workers_do_not_outlive_who_watches_them(world: "World", serve: Serve) -> None:
     process, _ = serve(world, "--workers", "2")
-    workers = workers_of(process)
+    workers = spawned_by(process)
     assert len(workers) == 2
     process.kill()
     assert psutil.wait_procs(workers, timeout=60)[1] == []
