@@ -73,7 +73,7 @@ class IdMap:
         """Makes what finds a few ids by name, and with `names` by index, so that nobody who asks has to wait for it."""
         if names:
             self._names  # noqa: B018  # made at the first look
-        self._by_hash  # noqa: B018
+        self._by_hash  # noqa: B018  # likewise
 
     @property
     def _is_prepared(self) -> bool:

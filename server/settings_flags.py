@@ -27,7 +27,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     _, *own = inspect.signature(command).parameters.values()
     options = [_parameter(name, field) for name, field in Settings.model_fields.items()]
-    mounted.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
+    mounted.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]  # typer looks for it
     mounted.__annotations__ = {each.name: each.annotation for each in [*own, *options]}
     return mounted
 

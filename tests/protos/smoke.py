@@ -52,8 +52,8 @@ async def run_async(target: str) -> None:
 
 def run(tables: bool) -> None:
     server = grpc.server(ThreadPoolExecutor(2))
-    interest_pb2_grpc.add_InterestServiceServicer_to_server(Interests(), server)  # type: ignore[abstract]
-    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(Embeddings(), server)  # type: ignore[abstract]
+    interest_pb2_grpc.add_InterestServiceServicer_to_server(Interests(), server)  # type: ignore[abstract]  # few methods are enough
+    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(Embeddings(), server)  # type: ignore[abstract]  # likewise
     target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     with PenchantClient(target) as client:

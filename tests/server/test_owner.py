@@ -130,6 +130,7 @@ def test_what_has_gathered_is_one_pass_a_revision(world: "World", owner: Owner) 
 
     folders = [Path(world.artifacts) / version for version in ("m1.1", "m1.2")]
     loaded = {path: NetOnDevice.load(path, CPU) for path in folders}
+    # It counts passes in a net's place.
     owner._nets.at = lambda path: Counted(loaded[path])  # type: ignore[method-assign, assignment, return-value]
     asked = [_Asked(Question(folders[n % 2], histories(*range(n), seed=n)), Future()) for n in (1, 2, 3, 4, 5)]
     owner._answer(asked)

@@ -34,6 +34,7 @@ def test_the_table_has_all_methods_and_no_others() -> None:
 def test_a_method_without_a_row_is_refused_at_start() -> None:
     require_scopes("penchant.v1.InterestService", ["Score"])
     with pytest.raises(PenchantError, match=r"who may call penchant\.v1\.InterestService/Guess"):
+        # Neither threads nor calls are needed to refuse it.
         Rpcs(None, None).add_registered_method_handlers("penchant.v1.InterestService", {"Guess": None})  # type: ignore[arg-type, dict-item]
 
 
